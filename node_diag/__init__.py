@@ -1,0 +1,2 @@
+"""node-diag: is the gradient your Neural ODE trains on right?"""
+from node_diag.problem import Problem

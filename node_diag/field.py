@@ -1,0 +1,155 @@
+"""Field: f on flat states. The one place where evaluations of f are counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.overrides import TorchFunctionMode
+
+from node_diag.errors import ProblemError
+from node_diag.problem import Problem
+
+FlatField = Callable[[Tensor, Tensor], Tensor]
+
+
+class Field:
+    """f(t, z) of a problem for z of shape (D,), counting its evaluations.
+
+    Attributes:
+        nfe: evaluations so far.
+        params: the tensors to differentiate with respect to, by name.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.params = problem.params
+        self.nfe = 0
+        self._func = problem.func
+        self._layout = problem.layout
+        self._is_vector = problem.layout.is_vector
+
+    def __call__(self, t: Tensor, z: Tensor) -> Tensor:
+        """dz/dt at (t, z), both cut to the problem's own shapes and back.
+
+        Raises:
+            ProblemError: f raised.
+        """
+        self.nfe += 1
+        try:
+            if self._is_vector:
+                return self._func(t, z)
+            return self._layout.flatten(self._func(t, self._layout.unflatten(z)))
+        except Exception as error:
+            raise ProblemError(f"f raised {type(error).__name__} at t = {t}: {error}") from error
+
+    def with_params(self, params: Mapping[str, Tensor]) -> FlatField:
+        """f as a function of flat states with other parameter values (not counted)."""
+        layout, func = self._layout, self._func
+
+        def call(t: Tensor, z: Tensor) -> Tensor:
+            state = layout.unflatten(z)
+            if isinstance(func, nn.Module):
+                return layout.flatten(functional_call(func, dict(params), (t, state)))
+            with _Substitute(self.params, params):
+                return layout.flatten(func(t, state))
+
+        return call
+
+    def batched(self) -> Callable[[Tensor, Tensor, Mapping[str, Tensor]], Tensor]:
+        """f for many (t, z, θ) at once: t (B,), z (B, D), each parameter (B, *shape) → (B, D).
+
+        Uses torch.func.vmap; a function that cannot be vmapped raises on the first call.
+        """
+
+        def single(t: Tensor, z: Tensor, params: dict[str, Tensor]) -> Tensor:
+            return self.with_params(params)(t, z)
+
+        many = torch.func.vmap(single)
+        return lambda t, z, params: many(t, z, dict(params))
+
+    def looped(self) -> Callable[[Tensor, Tensor, Mapping[str, Tensor]], Tensor]:
+        """The same as :meth:`batched` by a Python loop, for what cannot be vmapped."""
+
+        def many(t: Tensor, z: Tensor, params: Mapping[str, Tensor]) -> Tensor:
+            rows = [
+                self.with_params({name: p[i] for name, p in params.items()})(t[i], z[i])
+                for i in range(len(z))
+            ]
+            return torch.stack(rows)
+
+        return many
+
+
+class _Substitute(TorchFunctionMode):
+    """Inside it, every torch call sees other tensors in the place of some given ones.
+
+    It gives a plain function over closed-over tensors what functional_call gives a module.
+    """
+
+    def __init__(self, originals: Mapping[str, Tensor], replacements: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self._table = {id(originals[name]): value for name, value in replacements.items()}
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        return func(*self._swap(args), **self._swap(kwargs or {}))
+
+    def _swap(self, value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return self._table.get(id(value), value)
+        if isinstance(value, tuple | list):
+            return type(cast("list[Any]", value))(self._swap(item) for item in value)
+        if isinstance(value, dict):
+            return {key: self._swap(item) for key, item in cast("dict[Any, Any]", value).items()}
+        return value
+
+
+def validate(problem: Problem) -> None:
+    """Evaluate f and the loss once and say in one sentence what cannot be used.
+
+    Raises:
+        ProblemError: f raises, returns the wrong type, shape or dtype, NaN, or changes its input;
+            or the loss is no scalar.
+    """
+    z0 = problem.flat_z0()
+    t0 = torch.tensor(problem.t0, dtype=problem.dtype, device=problem.device)
+    state = problem.layout.unflatten(z0)
+    with torch.no_grad():
+        try:
+            value = problem.func(t0, state)
+        except Exception as error:
+            raise ProblemError(
+                f"f of '{problem.name}' raised {type(error).__name__} at t0: {error}"
+            ) from error
+        _check_value(problem, value)
+        if not torch.equal(z0, problem.flat_z0()):
+            raise ProblemError(
+                "f changed the state it was given in place; use z.clone() or out-of-place operations"
+            )
+        problem.loss_of(z0.expand(len(problem.ts) - 1, -1))
+
+
+def _check_value(problem: Problem, value: Any) -> None:
+    layout = problem.layout
+    parts = cast("tuple[Any, ...]", tuple(value)) if layout.is_tuple else (value,)
+    if len(parts) != len(layout.shapes):
+        raise ProblemError(f"f returned {len(parts)} tensors for a state of {len(layout.shapes)}")
+    for part, shape in zip(parts, layout.shapes, strict=True):
+        if not isinstance(part, Tensor):
+            raise ProblemError(f"f returned a {type(part).__name__}, not a tensor")
+        if part.shape != shape:
+            raise ProblemError(
+                f"f returned shape {tuple(part.shape)} for a state of shape {tuple(shape)}"
+            )
+        if part.dtype != problem.dtype:
+            raise ProblemError(
+                f"f returned {part.dtype} for a {problem.dtype} state; "
+                f"check as it trains with --dtype {str(part.dtype).split('.')[1]}, or remove the cast"
+            )
+        if not bool(torch.isfinite(part).all()):
+            raise ProblemError("f is NaN or infinite at (t0, z0)")

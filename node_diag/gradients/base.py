@@ -1,0 +1,190 @@
+"""What a gradient method is, and how one is run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from node_diag.field import Field
+from node_diag.gradients.vjp import vjp
+from node_diag.problem import Problem
+from node_diag.solvers.integrate import Settings, Solution
+
+
+@dataclass
+class Gradient:
+    """dL/dz0 (D,), dL/dts (K + 1,) with t0 first and t1 last, and dL/dθ by parameter name."""
+
+    z0: Tensor
+    ts: Tensor
+    params: dict[str, Tensor]
+
+    @property
+    def t0(self) -> float:
+        """dL/dt0 with z0 held fixed."""
+        return float(self.ts[0])
+
+    @property
+    def t1(self) -> float:
+        """dL/dt1."""
+        return float(self.ts[-1])
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How a method is to be run.
+
+    Attributes:
+        forward: solver settings of the forward pass.
+        backward: those of a reverse-time solve, for methods that have one.
+        record: whether to note down the trajectory a reverse-time solve goes through.
+    """
+
+    forward: Settings
+    backward: Settings
+    record: bool = False
+
+
+@dataclass
+class Tape:
+    """What a forward pass leaves for the backward pass.
+
+    Attributes:
+        solution: the forward solve; ``solution.zs`` goes into the loss.
+        z0, ts: the tensors the solve started from, leaves of the graph if there is one.
+        kept: tensors held until the backward pass besides what autograd saves.
+    """
+
+    field: Field
+    setup: Setup
+    solution: Solution
+    z0: Tensor
+    ts: Tensor
+    kept: Sequence[Tensor] = ()
+
+
+@dataclass
+class Backward:
+    """What a backward pass gives.
+
+    Attributes:
+        n_steps: steps accepted (or redone) going backward.
+        reconstruction: (t, z̄ as numbers) along a reverse-time solve, if it was recorded.
+    """
+
+    gradient: Gradient
+    n_steps: int = 0
+    n_rejected: int = 0
+    reconstruction: list[tuple[float, list[float]]] = field(
+        default_factory=list[tuple[float, list[float]]]
+    )
+
+
+class GradientMethod(Protocol):
+    """A way to get the gradient: one file in ``gradients/methods`` that defines ``METHOD``.
+
+    Attributes:
+        discrete: whether it claims the derivative of the accepted steps, so that it has to hit
+            the discrete reference; the adjoint approximates the continuous gradient instead.
+        reconstructs: whether its backward pass runs through states it recomputes in reverse time.
+    """
+
+    discrete: bool
+    reconstructs: bool
+
+    def forward(self, field: Field, z0: Tensor, ts: Tensor, setup: Setup) -> Tape:
+        """Solve from z0 (D,) through ts (K + 1,) and keep what the backward pass needs."""
+        ...
+
+    def backward(self, tape: Tape, cotangents: Tensor) -> Backward:
+        """Gradient for the cotangents ∂L/∂z(ts[1:]) of shape (K, D)."""
+        ...
+
+
+@dataclass
+class MethodRun:
+    """A gradient and what it took. Times in seconds; one run, nothing else measured along."""
+
+    method: str
+    loss: float
+    gradient: Gradient
+    solution: Solution
+    backward: Backward
+    nfe_forward: int
+    nfe_backward: int
+    forward_s: float
+    backward_s: float
+    kept: Sequence[Tensor] = ()
+
+
+def run(name: str, method: GradientMethod, problem: Problem, setup: Setup) -> MethodRun:
+    """Gradient of the problem's loss by one method.
+
+    Raises:
+        SolveError: a solve ended without an answer.
+        ProblemError: f or the loss raised.
+    """
+    f = Field(problem)
+    z0 = problem.flat_z0().requires_grad_()
+    ts = torch.tensor(problem.ts, dtype=torch.float64).requires_grad_()
+    _synchronize(z0)
+    start = time.perf_counter()
+    tape = method.forward(f, z0, ts, setup)
+    with torch.no_grad():
+        loss = float(problem.loss_of(tape.solution.zs))
+    _synchronize(z0)
+    middle, nfe_forward = time.perf_counter(), f.nfe
+    cotangents, direct = loss_vjp(problem, tape.solution.zs)
+    backward = method.backward(tape, cotangents)
+    for parameter, extra in direct.items():
+        backward.gradient.params[parameter] += extra
+    _synchronize(z0)
+    return MethodRun(
+        method=name,
+        loss=loss,
+        gradient=backward.gradient,
+        solution=tape.solution,
+        backward=backward,
+        nfe_forward=nfe_forward,
+        nfe_backward=f.nfe - nfe_forward,
+        forward_s=middle - start,
+        backward_s=time.perf_counter() - middle,
+        kept=tape.kept,
+    )
+
+
+def loss_vjp(problem: Problem, zs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """∂L/∂zs (K, D), and ∂L/∂θ of parameters that the loss uses itself, outside the dynamics."""
+    with torch.enable_grad():
+        states = zs.detach().requires_grad_()
+        loss = problem.loss_of(states)
+        inputs = [states, *problem.params.values()]
+        if not loss.requires_grad:
+            return torch.zeros_like(zs), {}
+        found = torch.autograd.grad(loss, inputs, allow_unused=True)
+    cotangents = torch.zeros_like(zs) if found[0] is None else found[0]
+    pairs = zip(problem.params, found[1:], strict=True)
+    return cotangents, {name: g for name, g in pairs if g is not None}
+
+
+def by_parameter(f: Field, flat: Sequence[Tensor]) -> dict[str, Tensor]:
+    """Parameter gradients by name; clones, so that they may be added to."""
+    return {name: g.detach().clone() for name, g in zip(f.params, flat, strict=True)}
+
+
+def backpropagate(tape: Tape, cotangents: Tensor) -> Backward:
+    """Backward pass of the methods that keep the graph of their forward pass."""
+    f = tape.field
+    found = vjp([tape.solution.zs], [tape.z0, tape.ts, *f.params.values()], [cotangents])
+    gradient = Gradient(found[0], found[1], by_parameter(f, found[2:]))
+    return Backward(gradient, n_steps=tape.solution.n_accepted)
+
+
+def _synchronize(x: Tensor) -> None:
+    if x.device.type == "cuda":
+        torch.cuda.synchronize(x.device)

@@ -1,0 +1,234 @@
+"""Problem: dynamics, initial state, observation times and loss, checked when it is made."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from node_diag.errors import ProblemError
+
+State = Tensor | tuple[Tensor, ...]
+Dynamics = Callable[[Tensor, Any], Any]
+Loss = Callable[[Any], Tensor]
+Exact = Callable[[Tensor, Any, Mapping[str, Tensor]], Any]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a state (a tensor of any shape, or a tuple of tensors) lies in one flat vector."""
+
+    shapes: tuple[torch.Size, ...]
+    is_tuple: bool
+
+    @property
+    def sizes(self) -> list[int]:
+        """Numbers of entries of the parts."""
+        return [shape.numel() for shape in self.shapes]
+
+    @property
+    def numel(self) -> int:
+        """D, the length of the flat state."""
+        return sum(self.sizes)
+
+    @property
+    def is_vector(self) -> bool:
+        """Whether the flat state is the state itself."""
+        return not self.is_tuple and len(self.shapes[0]) == 1
+
+    def flatten(self, state: State, lead: int = 0) -> Tensor:
+        """(…lead, *shape) or a tuple of such → (…lead, D)."""
+        parts = state if isinstance(state, tuple) else (state,)
+        flat = [part.reshape(*part.shape[:lead], -1) for part in parts]
+        return torch.cat(flat, dim=-1) if self.is_tuple else flat[0]
+
+    def unflatten(self, flat: Tensor) -> State:
+        """(…, D) → (…, *shape), or a tuple of such."""
+        lead = flat.shape[:-1]
+        if not self.is_tuple:
+            return flat.reshape(*lead, *self.shapes[0])
+        parts = flat.split(self.sizes, dim=-1)
+        return tuple(
+            part.reshape(*lead, *shape) for part, shape in zip(parts, self.shapes, strict=True)
+        )
+
+
+class Problem:
+    """An initial value problem with a scalar loss of the states it is observed in.
+
+        dz/dt = f(t, z, θ),   z(t0) = z0,   L = loss(z(ts[1]), …, z(ts[-1]))
+
+    Args:
+        func: f as ``func(t, z)``, an ``nn.Module`` (its trainable parameters count) or a callable.
+            t is a 0-d tensor of z's dtype and device, as in torchdiffeq.
+        z0: initial state, a floating-point tensor of any shape or a tuple of tensors.
+        ts: (t0, …, t1), strictly increasing or strictly decreasing.
+        loss: ``loss(zs)`` → scalar; zs are the states at ``ts[1:]``, stacked along a first axis
+            (a tuple of such for a tuple state).
+        name: what reports call it.
+        params: for a callable, the tensors it closes over, by name.
+        exact: closed form ``exact(ts, z0, params)`` → states at ``ts[1:]``, differentiable in all
+            three; its derivatives then serve as the reference gradient.
+        description: one line for reports.
+
+    Raises:
+        ProblemError: an argument cannot be used; the sentence says which and why.
+    """
+
+    def __init__(  # noqa: PLR0913 - the public signature
+        self,
+        func: Dynamics,
+        z0: State,
+        ts: Sequence[float] | Tensor,
+        loss: Loss,
+        *,
+        name: str = "problem",
+        params: Mapping[str, Tensor] | None = None,
+        exact: Exact | None = None,
+        description: str = "",
+    ) -> None:
+        self.func = func
+        self.z0 = _checked_state(z0)
+        self.ts = _checked_times(ts)
+        self.loss = loss
+        self.name = str(name)
+        self.exact = exact
+        self.description = str(description)
+        self.source = ""
+        for what, function in (("func", func), ("loss", loss)):
+            if not callable(function):
+                raise ProblemError(f"{what} is a {type(function).__name__}, not a callable")
+        self.params = _checked_params(func, params)
+        parts = self.z0 if isinstance(self.z0, tuple) else (self.z0,)
+        self.layout = Layout(tuple(part.shape for part in parts), isinstance(self.z0, tuple))
+        self.dtype = parts[0].dtype
+        self.device = parts[0].device
+
+    @property
+    def t0(self) -> float:
+        """Start of the solve."""
+        return self.ts[0]
+
+    @property
+    def t1(self) -> float:
+        """End of the solve."""
+        return self.ts[-1]
+
+    def flat_z0(self) -> Tensor:
+        """z0 as a vector of D entries, cut from any graph."""
+        return self.layout.flatten(self.z0).detach().clone()
+
+    def loss_of(self, zs: Tensor) -> Tensor:
+        """Loss of flat observed states (K, D).
+
+        Raises:
+            ProblemError: the loss raised, or is no finite-shaped scalar tensor.
+        """
+        try:
+            value = self.loss(self.layout.unflatten(zs))
+        except Exception as error:
+            raise ProblemError(f"loss raised {type(error).__name__}: {error}") from error
+        if not isinstance(value, Tensor):
+            raise ProblemError(f"loss returned a {type(value).__name__}, not a scalar tensor")
+        if value.numel() != 1:
+            raise ProblemError(
+                f"loss returned a tensor of shape {tuple(value.shape)}; it must be a scalar"
+            )
+        return value.reshape(())
+
+    def to(self, dtype: torch.dtype, device: torch.device) -> Problem:
+        """The same problem in another precision or on another device; self is left alone.
+
+        Raises:
+            ProblemError: func is a plain callable over parameters that would have to change.
+        """
+        if dtype == self.dtype and device == self.device and self._params_match(dtype, device):
+            return self
+        func, params = self.func, None
+        if isinstance(func, nn.Module):
+            func = copy.deepcopy(func).to(dtype=dtype, device=device)
+        elif not self._params_match(dtype, device):
+            have = next(iter(self.params.values()))
+            raise ProblemError(
+                f"the params of '{self.name}' are {have.dtype} on {have.device} and func closes "
+                f"over them, so they cannot be moved to {dtype} on {device}: make func an "
+                f"nn.Module, create them so, or pass --dtype {str(have.dtype).split('.')[1]}"
+            )
+        else:
+            params = self.params
+        moved = tuple(
+            part.to(dtype=dtype, device=device)
+            for part in (self.z0 if isinstance(self.z0, tuple) else (self.z0,))
+        )
+        other = Problem(
+            func,
+            moved if isinstance(self.z0, tuple) else moved[0],
+            self.ts,
+            self.loss,
+            name=self.name,
+            params=params,
+            exact=self.exact,
+            description=self.description,
+        )
+        other.source = self.source
+        return other
+
+    def _params_match(self, dtype: torch.dtype, device: torch.device) -> bool:
+        return all(p.dtype == dtype and p.device == device for p in self.params.values())
+
+
+def _checked_state(z0: Any) -> State:
+    parts = tuple(z0) if isinstance(z0, tuple | list) else (z0,)
+    if not parts:
+        raise ProblemError("z0 is an empty tuple")
+    for part in parts:
+        if not isinstance(part, Tensor):
+            raise ProblemError(
+                f"z0 is a {type(part).__name__}, not a tensor or a tuple of tensors: "
+                "wrap it in torch.tensor(..., dtype=torch.float64)"
+            )
+        if not part.is_floating_point():
+            raise ProblemError(f"z0 is {part.dtype}; it must be a real floating-point tensor")
+        if part.numel() == 0:
+            raise ProblemError(f"z0 has shape {tuple(part.shape)}: there is no state to solve for")
+        if part.dtype != parts[0].dtype or part.device != parts[0].device:
+            raise ProblemError("the parts of z0 differ in dtype or device")
+        if not bool(torch.isfinite(part).all()):
+            raise ProblemError("z0 contains NaN or infinity")
+    return parts if isinstance(z0, tuple | list) else z0
+
+
+def _checked_times(ts: Sequence[float] | Tensor) -> tuple[float, ...]:
+    try:
+        times = tuple(float(t) for t in ts)
+    except (TypeError, ValueError) as error:
+        raise ProblemError("ts must be a sequence of numbers (t0, ..., t1)") from error
+    if len(times) < 2:
+        raise ProblemError(f"ts has {len(times)} entries; it needs at least (t0, t1)")
+    if not all(math.isfinite(t) for t in times):
+        raise ProblemError("ts contains NaN or infinity")
+    steps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    if not (all(step > 0 for step in steps) or all(step < 0 for step in steps)):
+        raise ProblemError("ts must be strictly increasing or strictly decreasing")
+    return times
+
+
+def _checked_params(func: Any, params: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
+    if isinstance(func, nn.Module):
+        if params is not None:
+            raise ProblemError("params is for plain callables; func is an nn.Module and has its own")
+        return {name: p for name, p in func.named_parameters() if p.requires_grad}
+    named = dict(params or {})
+    for name, p in named.items():
+        if not isinstance(p, Tensor) or not p.is_floating_point():
+            raise ProblemError(f"params['{name}'] is not a floating-point tensor")
+        if not p.requires_grad:
+            if not p.is_leaf:
+                raise ProblemError(f"params['{name}'] is computed from other tensors; pass a leaf")
+            p.requires_grad_(True)
+    return named

@@ -1,0 +1,366 @@
+"""What was found, as plain data: the models behind report.json (schema_version 1). No torch.
+
+Lists of numbers follow the flat state and flat parameters. NaN and infinities are written as the
+strings "NaN", "Infinity" and "-Infinity", since JSON has no numbers for them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, PrivateAttr, WithJsonSchema
+
+SCHEMA_VERSION = 1
+LONGEST_LIST = 10_000
+"""A longer gradient goes to arrays.npz; the list is null and ``arrays`` names the key."""
+
+Real = Annotated[
+    float,
+    WithJsonSchema(
+        {"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]}
+    ),
+]
+Verdict = Literal["pass", "fail", "inconclusive", "info"]
+Severity = Literal["error", "warning", "info"]
+
+
+class Record(BaseModel):
+    """Base of all records: unknown keys are errors, NaN and infinities survive JSON."""
+
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
+
+
+class Tool(Record):
+    """Who wrote the report."""
+
+    name: Literal["node-diag"] = "node-diag"
+    version: str
+
+
+class Environment(Record):
+    """Where it was written."""
+
+    python: str
+    torch: str
+    platform: str
+    device: str
+    dtype: str
+    threads: int
+    seed: int
+
+
+class ConfigRecord(Record):
+    """Every effective value of the run."""
+
+    problem: str
+    overrides: dict[str, Any] = {}
+    solver: str
+    rtol: float
+    atol: float
+    adjoint_rtol: float
+    adjoint_atol: float
+    step_size: float | None
+    max_steps: int
+    methods: list[str]
+    reference: str
+    dtype: str
+    device: str
+    seed: int
+    repeat: int
+    gates: list[str] = []
+    report: list[str] = []
+    sources: dict[str, str] = {}
+    """Where a value that is not a default came from: "flag --rtol", "pyproject.toml: rtol", …"""
+
+
+class ProblemRecord(Record):
+    """The problem as it was checked."""
+
+    name: str
+    source: str
+    description: str = ""
+    state_shape: list[Any]
+    """Shape of the state, or a list of shapes for a tuple state."""
+    n_state: int
+    n_params: int
+    params: dict[str, list[int]]
+    t0: float
+    t1: float
+    ts: list[float]
+
+
+class SolutionRecord(Record):
+    """The forward solve."""
+
+    loss: Real
+    z1: list[Real]
+    nfe: int
+    n_accepted: int
+    n_rejected: int
+    trials_per_step: float
+
+
+class GradientRecord(Record):
+    """dL/dz0, dL/dt0, dL/dt1, dL/dts and dL/dθ. ``ts`` holds all times, t0 first and t1 last."""
+
+    z0: list[Real] | None
+    t0: Real
+    t1: Real
+    ts: list[Real] = []
+    params: dict[str, list[Real] | None]
+    arrays: dict[str, str] = {}
+    """Key in arrays.npz of every null list: ``z0`` or ``params.<name>`` → key."""
+
+
+class ReferenceRecord(Record):
+    """A reference gradient with its uncertainty."""
+
+    kind: Literal["exact", "sensitivity", "finite-difference"]
+    gradient: GradientRecord
+    uncertainty: Real
+    """Relative L2 over z0 and all parameters."""
+    absolute_uncertainty: Real
+    norm: Real
+    """‖reference‖₂ over z0 and all parameters."""
+    uncertainty_by_parameter: dict[str, Real]
+    """Absolute L2 for z0, t0, t1 and every parameter tensor."""
+    details: dict[str, Any] = {}
+
+
+class MissingReference(Record):
+    """Why there is no such reference."""
+
+    kind: Literal["none"] = "none"
+    reason: str
+
+
+Reference = ReferenceRecord | MissingReference
+
+
+class References(Record):
+    """The two truths, and what finite differences through the adaptive solver give instead."""
+
+    continuous: Reference
+    discrete: Reference
+    unfrozen: Reference | None = None
+    """Plain finite differences through the unfrozen adaptive solve. Not a truth."""
+
+
+class ParameterError(Record):
+    """Error in one tensor (or in t0, t1)."""
+
+    relative_l2: Real | None
+    max_abs: Real
+    uncertainty: Real | None = None
+    """Of relative_l2."""
+
+
+class ErrorRecord(Record):
+    """Distance of a gradient from a reference, over z0 and all parameters together."""
+
+    relative_l2: Real | None
+    """Null where the reference is zero within its uncertainty: then absolute_l2 is judged."""
+    uncertainty: Real | None
+    """Of relative_l2, or of absolute_l2 where that is null."""
+    absolute_l2: Real
+    max_abs: Real
+    cosine: Real | None
+    norm_ratio: Real | None
+    by_parameter: dict[str, ParameterError]
+
+
+class Errors(Record):
+    """Errors against the two truths; null where there is no such reference."""
+
+    continuous: ErrorRecord | None
+    discrete: ErrorRecord | None
+
+
+class Reconstruction(Record):
+    """How far the states a backward pass ran through are from the forward trajectory.
+
+    Relative to the largest state norm of the forward trajectory; 0 for stored states.
+    """
+
+    max_error: Real
+    initial_error: Real
+    measured: bool = False
+    """False: the states are stored, so the zero is by construction."""
+
+
+class Cost(Record):
+    """Counts and bytes are exact and repeatable; seconds are medians over ``repeats`` runs."""
+
+    nfe_forward: int
+    nfe_backward: int
+    nvjp_backward: int
+    """Vector–Jacobian products of f in the backward pass."""
+    n_steps_backward: int
+    saved_bytes: int
+    peak_bytes: int
+    graph_depth: int
+    """Longest chain of autograd nodes a cotangent passes through, over the whole backward pass."""
+    live_graph_depth: int
+    """Longest path of the largest graph alive at one time."""
+    forward_s: float
+    backward_s: float
+    repeats: int
+    spread_s: float
+    """Largest minus smallest total time."""
+
+
+class MethodRecord(Record):
+    """One gradient method: its gradient, errors, cost and verdict."""
+
+    name: str
+    description: str = ""
+    status: Literal["ok", "failed"]
+    failure: str | None = None
+    discrete: bool = True
+    """Whether it claims the derivative of the accepted steps (the adjoint does not)."""
+    gradient: GradientRecord | None = None
+    errors: Errors | None = None
+    reconstruction: Reconstruction | None = None
+    cost: Cost | None = None
+    verdict: Verdict = "info"
+
+
+class Finding(Record):
+    """Something the reader should know, with its evidence and one thing to do."""
+
+    code: str
+    severity: Severity
+    method: str | None = None
+    message: str
+    evidence: dict[str, Any] = {}
+    advice: str
+
+
+class Gate(Record):
+    """A limit and how it was met."""
+
+    expression: str
+    method: str
+    metric: str
+    value: Real | None
+    uncertainty: Real | None
+    limit: float
+    verdict: Verdict
+    source: str
+    reason: str = ""
+
+
+class Summary(Record):
+    """Gates counted, and the exit code they mean."""
+
+    passed: int
+    failed: int
+    inconclusive: int
+    exit_code: int
+
+
+class Trajectory(Record):
+    """Flat states along a solve: z[i] belongs to t[i]; at most the first few components."""
+
+    t: list[Real]
+    z: list[list[Real]]
+    error: list[Real] = []
+    """Relative distance from the forward trajectory at the same times, over all components."""
+
+
+class Steps(Record):
+    """Every trial of the forward solve: where it started, its size, whether it was accepted."""
+
+    t: list[float]
+    h: list[float]
+    accepted: list[bool]
+
+
+class Series(Record):
+    """What the plots are drawn from."""
+
+    components: list[str]
+    forward: Trajectory
+    reconstruction: dict[str, Trajectory] = {}
+    steps: Steps
+
+
+class PaperCost(Record):
+    """A method's formula from table 1 of Zhuang et al. (2020), evaluated for this solve."""
+
+    formula: str
+    value: float
+    measured: float
+
+
+class Report(Record):
+    """The record of one check. Every output is drawn from it."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    tool: Tool
+    environment: Environment
+    created: str
+    command: str
+    config: ConfigRecord
+    problem: ProblemRecord
+    solution: SolutionRecord
+    references: References
+    methods: list[MethodRecord]
+    findings: list[Finding]
+    gates: list[Gate]
+    summary: Summary
+    series: Series
+    paper_cost: dict[str, dict[str, PaperCost]] = {}
+    """By method: ``evaluations``, ``memory``, ``depth``."""
+
+    _arrays: dict[str, Any] = PrivateAttr(default_factory=dict[str, Any])
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gate passed (also if none was set)."""
+        return self.summary.exit_code == 0
+
+    @property
+    def arrays(self) -> dict[str, Any]:
+        """Arrays too long for JSON, as numpy arrays by key; they go to arrays.npz."""
+        return self._arrays
+
+    def method(self, name: str) -> MethodRecord:
+        """The record of one method.
+
+        Raises:
+            KeyError: the method was not run.
+        """
+        for record in self.methods:
+            if record.name == name:
+                return record
+        raise KeyError(name)
+
+    def to_json(self) -> str:
+        """report.json as text."""
+        return self.model_dump_json(indent=1) + "\n"
+
+    @classmethod
+    def load(cls, path: Path) -> Report:
+        """Read a report.json, and the arrays.npz beside it if there is one.
+
+        Raises:
+            OSError: the file cannot be read.
+            pydantic.ValidationError: it is no report of this schema version.
+        """
+        report = cls.model_validate_json(path.read_text(encoding="utf-8"))
+        arrays = path.parent / "arrays.npz"
+        if arrays.exists():
+            with np.load(arrays, allow_pickle=False) as stored:
+                report._arrays.update({key: stored[key] for key in stored.files})
+        return report
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of report.json."""
+    schema = Report.model_json_schema(mode="serialization")
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "node-diag report, schema_version 1"
+    return schema

@@ -1,0 +1,88 @@
+"""Name → plug-in. A plug-in is one file in a folder; listing never imports it.
+
+The one-line description shown by ``node-diag list`` is the first line of the file's docstring and
+is read with :mod:`ast`, so that listing gradient methods does not import torch.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from node_diag.errors import UsageError
+
+
+def describe(path: Path) -> str:
+    """First line of a Python file's docstring, without importing the file."""
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return docstring.split("\n", 1)[0].rstrip(".")
+
+
+def suggest(name: str, choices: list[str]) -> str:
+    """``"; did you mean 'x'?"`` for the closest choice, or an empty string."""
+    close = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The plug-ins of one kind: modules of ``package`` that define ``attribute``.
+
+    A file ``heun_euler.py`` is the plug-in ``heun-euler``.
+    """
+
+    kind: str
+    package: str
+    attribute: str
+    aliases: tuple[tuple[str, str], ...] = ()
+
+    @cached_property
+    def paths(self) -> dict[str, Path]:
+        """File of every plug-in, by name, in alphabetical order."""
+        folder = Path(__file__).parent.joinpath(*self.package.split(".")[1:])
+        files = sorted(folder.glob("[!_]*.py"))
+        return {path.stem.replace("_", "-"): path for path in files}
+
+    def names(self) -> list[str]:
+        """Canonical names, in alphabetical order."""
+        return list(self.paths)
+
+    def canonical(self, name: str) -> str:
+        """The file's name behind a name or an alias.
+
+        Raises:
+            UsageError: nothing is called so; the message suggests the closest name.
+        """
+        name = dict(self.aliases).get(name, name)
+        if name not in self.paths:
+            known = [*self.paths, *dict(self.aliases)]
+            raise UsageError(
+                f"unknown {self.kind} '{name}'{suggest(name, known)} "
+                f"Run 'node-diag list {self.kind}s'."
+            )
+        return name
+
+    def load(self, name: str) -> Any:
+        """Import the plug-in and return the object it registers."""
+        module = self.canonical(name).replace("-", "_")
+        return getattr(importlib.import_module(f"{self.package}.{module}"), self.attribute)
+
+    def descriptions(self) -> dict[str, str]:
+        """One line on every plug-in."""
+        return {name: describe(path) for name, path in self.paths.items()}
+
+
+SOLVERS = Registry(
+    "solver",
+    "node_diag.solvers.tableaus",
+    "TABLEAU",
+    aliases=(("rk12", "heun-euler"), ("rk23", "bosh3"), ("rk45", "dopri5")),
+)
+METHODS = Registry("method", "node_diag.gradients.methods", "METHOD")
+FINDINGS = Registry("finding", "node_diag.diagnosis.rules", "RULE")
+OUTPUTS = Registry("output", "node_diag.outputs.formats", "OUTPUT")

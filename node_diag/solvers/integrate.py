@@ -1,0 +1,273 @@
+"""Forward solves: the loop that accepts and rejects steps, and what it leaves behind."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, cast
+
+import torch
+from torch import Tensor
+
+from node_diag.errors import MaxStepsError, NonFiniteError, StepUnderflowError
+from node_diag.solvers.controller import Controller, Norm, Tolerance, rms, starting_step
+from node_diag.solvers.runge_kutta import (
+    FlatField,
+    GraphStepper,
+    InPlaceStepper,
+    Time,
+    Trial,
+    number,
+)
+from node_diag.solvers.tableau import Tableau
+
+Graph = Literal["none", "frozen", "traced"]
+OnStep = Callable[[float, Tensor], None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to solve: the method's tableau and its step-size rule.
+
+    Attributes:
+        step_size: |h| of fixed-step methods; None: 1/100 of the interval.
+        first_step: |h| of the first trial of adaptive ones; None: chosen as in Hairer II.4.
+        max_steps: trials before the solve is given up.
+    """
+
+    tableau: Tableau
+    rtol: float = 1e-5
+    atol: float = 1e-5
+    step_size: float | None = None
+    first_step: float | None = None
+    max_steps: int = 100_000
+    norm: Norm = rms
+
+
+@dataclass
+class Grid:
+    """The accepted steps: t_0, the sizes h_i, and t_N. It is what "frozen" means.
+
+    The last size closes onto t1: h_{N−1} = t1 − (t0 + Σ h_i). ``step_of[k]`` is the step in which
+    observation k (at ts[k + 1]) lies.
+    """
+
+    t0: float
+    t1: float
+    h: list[float] = field(default_factory=list[float])
+    step_of: list[int] = field(default_factory=list[int])
+
+    def starts(self) -> list[float]:
+        """t_i at which step i starts."""
+        times = [self.t0]
+        for size in self.h[:-1]:
+            times.append(times[-1] + size)
+        return times
+
+
+@dataclass
+class Solution:
+    """A finished solve.
+
+    Attributes:
+        ts: observation times asked for, t0 first.
+        zs: (K, D), states at ts[1:].
+        grid: accepted step sizes.
+        checkpoints: N + 1 states (D,), at t_0 … t_N; cut from the graph.
+        rejected: (t, h) of every rejected trial.
+    """
+
+    ts: list[float]
+    zs: Tensor
+    grid: Grid
+    checkpoints: list[Tensor]
+    rejected: list[tuple[float, float]]
+
+    @property
+    def n_accepted(self) -> int:
+        """Accepted steps N_t."""
+        return len(self.grid.h)
+
+    @property
+    def n_rejected(self) -> int:
+        """Rejected trials."""
+        return len(self.rejected)
+
+    @property
+    def trials_per_step(self) -> float:
+        """m of the ACA paper: trials for each accepted step."""
+        return (self.n_accepted + self.n_rejected) / max(self.n_accepted, 1)
+
+
+def integrate(
+    f: FlatField, z0: Tensor, ts: Sequence[float] | Tensor, settings: Settings,
+    graph: Graph = "none", *, keep: bool = True, on_step: OnStep | None = None,
+) -> Solution:
+    """Solve dz/dt = f(t, z) from ts[0] through every time of ts, forward or backward in time.
+
+    Observation times between steps come from the dense output and do not change the grid; the
+    last time is hit exactly.
+
+    Args:
+        f: flat dynamics.
+        z0: (D,).
+        ts: plain numbers, or a float64 tensor to differentiate with respect to.
+        settings: tableau and tolerances.
+        graph: ``none``: no graph, in place; ``frozen``: graph of the accepted steps with their
+            sizes constant (all but the last, which closes onto t1); ``traced``: graph of
+            everything, step sizes included.
+        keep: whether to keep the checkpoints.
+        on_step: called with (t, z) after every accepted step.
+
+    Raises:
+        NonFiniteError, StepUnderflowError, MaxStepsError: the solve cannot go on, and where.
+    """
+    with torch.set_grad_enabled(graph != "none"):
+        return _Run(f, z0, ts, settings, graph, keep, on_step).solve()
+
+
+class _Run:
+    """One solve in progress."""
+
+    def __init__(  # noqa: PLR0913 - the arguments of integrate
+        self, f: FlatField, z0: Tensor, ts: Sequence[float] | Tensor, settings: Settings,
+        graph: Graph, keep: bool, on_step: OnStep | None,
+    ) -> None:
+        self.settings, self.graph, self.keep, self.on_step = settings, graph, keep, on_step
+        plain = graph == "none"
+        self.ts: list[Time] = [float(t) for t in ts] if plain else list(cast(Tensor, ts).unbind())
+        tableau = settings.tableau
+        self.stepper = InPlaceStepper(tableau, f, z0) if plain else GraphStepper(tableau, f)
+        self.tolerance = Tolerance(settings.rtol, settings.atol, settings.norm)
+        self.span = number(self.ts[-1]) - number(self.ts[0])
+        self.t, self.z = self.ts[0], z0
+        self.grid = Grid(number(self.ts[0]), number(self.ts[-1]))
+        self.checkpoints = [z0.detach()] if keep else []
+        self.rejected: list[tuple[float, float]] = []
+        self.observed: list[Tensor] = []
+
+    def solve(self) -> Solution:
+        if self.settings.tableau.adaptive:
+            self._adaptive()
+        else:
+            self._fixed()
+        zs = torch.stack(self.observed)
+        return Solution(
+            [number(t) for t in self.ts], zs, self.grid, self.checkpoints, self.rejected
+        )
+
+    def _fixed(self) -> None:
+        size = self.settings.step_size or abs(self.span) / 100
+        h = math.copysign(size, self.span)
+        while not self._finished():
+            self._count()
+            step, _ = self._clip(h)
+            trial = self.stepper.trial(
+                self.t, self.z, step, self.stepper.derivative(self.t, self.z)
+            )
+            self._accept(trial, step)
+            if not bool(torch.isfinite(self.z).all()):
+                raise NonFiniteError(f"the state is NaN or infinite at t = {self._now()}", self._now())
+
+    def _adaptive(self) -> None:
+        tableau = self.settings.tableau
+        controller = Controller(tableau.error_order)
+        k0 = self.stepper.derivative(self.t, self.z)
+        h = self._first(k0)
+        ceiling = None
+        while not self._finished():
+            self._count()
+            step, clipped = self._clip(h)
+            trial = self.stepper.trial(self.t, self.z, step, k0)
+            ratio = self._ratio(trial)
+            factor = controller.factor(ratio, ceiling=ceiling)
+            if number(ratio) <= 1.0:
+                self._accept(trial, step)
+                k0 = trial.ks[-1] if tableau.fsal else None
+                if k0 is None and not self._finished():
+                    k0 = self.stepper.derivative(self.t, self.z)
+                ceiling = None
+            else:
+                self.rejected.append((self._now(), number(step)))
+                k0 = trial.ks[0]
+                ceiling = 1.0
+                self._refuse_tiny(number(step) * number(factor), trial)
+            h = step * factor if not clipped or number(ratio) > 1.0 else h
+
+    def _first(self, k0: Tensor) -> Time:
+        if self.settings.first_step is not None:
+            return math.copysign(self.settings.first_step, self.span)
+        if not bool(torch.isfinite(k0).all()):
+            raise NonFiniteError(f"f is NaN or infinite at t = {self._now()}", self._now())
+        step = starting_step(
+            self.stepper.derivative, self.t, self.z, k0, self.span,
+            tolerance=self.tolerance, exponent=self.settings.tableau.error_order,
+        ) * math.copysign(1.0, self.span)
+        return step.double().cpu() if self.graph == "traced" else number(step)
+
+    def _ratio(self, trial: Trial) -> Time:
+        """Error over tolerance; a tensor only where the graph must know about it."""
+        error = cast(Tensor, trial.error)
+        if self.graph == "traced":
+            return self.tolerance.ratio(error, self.z, trial.z1).double().cpu()
+        with torch.no_grad():
+            return float(self.tolerance.ratio(error, self.z, trial.z1))
+
+    def _clip(self, h: Time) -> tuple[Time, bool]:
+        """The step to try; it never passes t1, and a last one closes onto t1."""
+        left = number(self.ts[-1]) - self._now()
+        if abs(number(h)) >= abs(left) * (1 - 1e-12):
+            return self.ts[-1] - self.t, True
+        return h, False
+
+    def _accept(self, trial: Trial, h: Time) -> None:
+        """Move on to the new state, after reading off the observation times passed on the way."""
+        size, start = number(h), self._now()
+        t_next = self.t + h
+        last = abs(number(t_next) - number(self.ts[-1])) <= 1e-12 * abs(size)
+        if last:
+            t_next = self.ts[-1]
+        while len(self.observed) < len(self.ts) - 1:
+            tau = self.ts[len(self.observed) + 1]
+            if not last and (number(tau) - number(t_next)) * size > 0:
+                break
+            self.grid.step_of.append(len(self.grid.h))
+            if last and number(tau) == number(t_next):
+                self.observed.append(trial.z1)
+                continue
+            theta = (tau - self.t) / h
+            self.observed.append(self.stepper.interpolate(self.z, h, trial, theta))
+        self.grid.h.append(number(t_next) - start if last else size)
+        self.t, self.z = t_next, trial.z1
+        if self.keep:
+            self.checkpoints.append(trial.z1.detach())
+        if self.on_step:
+            self.on_step(self._now(), trial.z1)
+
+    def _now(self) -> float:
+        return number(self.t)
+
+    def _finished(self) -> bool:
+        return len(self.observed) == len(self.ts) - 1
+
+    def _count(self) -> None:
+        if len(self.grid.h) + len(self.rejected) >= self.settings.max_steps:
+            raise MaxStepsError(
+                f"{self.settings.max_steps} steps were not enough; the solve stopped at "
+                f"t = {self._now():.6g} of {number(self.ts[-1]):.6g} (raise --max-steps)",
+                self._now(),
+            )
+
+    def _refuse_tiny(self, h: float, trial: Trial) -> None:
+        if abs(h) > 16 * math.ulp(max(abs(self._now()), abs(self.span) * 1e-6)):
+            return
+        if not bool(torch.isfinite(trial.z1).all()):
+            raise NonFiniteError(
+                f"the state becomes NaN or infinite after t = {self._now():.6g}", self._now()
+            )
+        raise StepUnderflowError(
+            f"the step size underflowed at t = {self._now():.6g}: no step down to {abs(h):.1e} "
+            "meets the tolerance",
+            self._now(),
+        )
