@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, cast
 
 import torch
@@ -14,6 +14,7 @@ from node_diag.errors import ProblemError
 from node_diag.problem import Problem
 
 FlatField = Callable[[Tensor, Tensor], Tensor]
+ManyField = Callable[[Tensor, Tensor, Mapping[str, Tensor]], Tensor]
 
 
 class Field:
@@ -21,6 +22,7 @@ class Field:
 
     Attributes:
         nfe: evaluations so far.
+        on_value: called with every value of f, for instruments.
         params: the tensors to differentiate with respect to, by name.
     """
 
@@ -28,6 +30,7 @@ class Field:
         self.problem = problem
         self.params = problem.params
         self.nfe = 0
+        self.on_value: Callable[[Tensor], None] | None = None
         self._func = problem.func
         self._layout = problem.layout
         self._is_vector = problem.layout.is_vector
@@ -41,10 +44,16 @@ class Field:
         self.nfe += 1
         try:
             if self._is_vector:
-                return self._func(t, z)
-            return self._layout.flatten(self._func(t, self._layout.unflatten(z)))
+                value = self._func(t, z)
+            else:
+                value = self._layout.flatten(self._func(t, self._layout.unflatten(z)))
         except Exception as error:
-            raise ProblemError(f"f raised {type(error).__name__} at t = {t}: {error}") from error
+            raise ProblemError(
+                f"f raised {type(error).__name__} at t = {float(t):.6g}: {error}"
+            ) from error
+        if self.on_value is not None:
+            self.on_value(value)
+        return value
 
     def with_params(self, params: Mapping[str, Tensor]) -> FlatField:
         """f as a function of flat states with other parameter values (not counted)."""
@@ -59,24 +68,32 @@ class Field:
 
         return call
 
-    def batched(self) -> Callable[[Tensor, Tensor, Mapping[str, Tensor]], Tensor]:
-        """f for many (t, z, θ) at once: t (B,), z (B, D), each parameter (B, *shape) → (B, D).
+    def batched(self, own: Collection[str] | None = None) -> ManyField:
+        """f for many (t, z, θ) at once: t (B,), z (B, D), θ → (B, D), by torch.func.vmap.
 
-        Uses torch.func.vmap; a function that cannot be vmapped raises on the first call.
+        Parameters named in ``own`` (default: all) come as (B, *shape), one value for each row;
+        the others have one value for all rows. A function that cannot be vmapped raises on the
+        first call.
         """
+        rows = {name: 0 if own is None or name in own else None for name in self.params}
 
         def single(t: Tensor, z: Tensor, params: dict[str, Tensor]) -> Tensor:
             return self.with_params(params)(t, z)
 
-        many = torch.func.vmap(single)
+        many = torch.func.vmap(single, in_dims=(0, 0, rows))
+        if not rows:  # vmap wants a mapped leaf in every argument
+            many_without = torch.func.vmap(self.with_params({}))
+            return lambda t, z, params: many_without(t, z)
         return lambda t, z, params: many(t, z, dict(params))
 
-    def looped(self) -> Callable[[Tensor, Tensor, Mapping[str, Tensor]], Tensor]:
+    def looped(self, own: Collection[str] | None = None) -> ManyField:
         """The same as :meth:`batched` by a Python loop, for what cannot be vmapped."""
 
         def many(t: Tensor, z: Tensor, params: Mapping[str, Tensor]) -> Tensor:
             rows = [
-                self.with_params({name: p[i] for name, p in params.items()})(t[i], z[i])
+                self.with_params(
+                    {name: p[i] if own is None or name in own else p for name, p in params.items()}
+                )(t[i], z[i])
                 for i in range(len(z))
             ]
             return torch.stack(rows)

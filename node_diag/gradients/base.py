@@ -122,7 +122,21 @@ class MethodRun:
     kept: Sequence[Tensor] = ()
 
 
-def run(name: str, method: GradientMethod, problem: Problem, setup: Setup) -> MethodRun:
+class Probe(Protocol):
+    """An instrument that follows a run."""
+
+    def on_field(self, field: Field) -> None:
+        """The field the run evaluates, before its first evaluation."""
+        ...
+
+    def on_tape(self, tape: Tape) -> None:
+        """What the forward pass left, before the backward pass."""
+        ...
+
+
+def run(
+    name: str, method: GradientMethod, problem: Problem, setup: Setup, probe: Probe | None = None
+) -> MethodRun:
     """Gradient of the problem's loss by one method.
 
     Raises:
@@ -130,6 +144,8 @@ def run(name: str, method: GradientMethod, problem: Problem, setup: Setup) -> Me
         ProblemError: f or the loss raised.
     """
     f = Field(problem)
+    if probe is not None:
+        probe.on_field(f)
     z0 = problem.flat_z0().requires_grad_()
     ts = torch.tensor(problem.ts, dtype=torch.float64).requires_grad_()
     _synchronize(z0)
@@ -139,6 +155,8 @@ def run(name: str, method: GradientMethod, problem: Problem, setup: Setup) -> Me
         loss = float(problem.loss_of(tape.solution.zs))
     _synchronize(z0)
     middle, nfe_forward = time.perf_counter(), f.nfe
+    if probe is not None:
+        probe.on_tape(tape)
     cotangents, direct = loss_vjp(problem, tape.solution.zs)
     backward = method.backward(tape, cotangents)
     for parameter, extra in direct.items():

@@ -1,0 +1,84 @@
+"""Continuous reference for many parameters: the adjoint equation along an accurate stored trajectory.
+
+    da/dt = −(∂f/∂z)ᵀ a      dL/dθ = ∫ aᵀ ∂f/∂θ dt
+
+Not the adjoint method under test: z(t) is DOP853's dense output of a forward solve far below the
+tested tolerance, never a second solve in reverse time, so contracting dynamics do no harm. a has
+its own error control. The cost does not grow with D · P, unlike forward sensitivities.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy.integrate import DOP853, OdeSolution
+
+from node_diag.errors import NoReferenceError
+from node_diag.gradients.vjp import vjp
+from node_diag.references.base import Vector
+from node_diag.references.linearize import Linearized
+
+MOST_STEPS = 20_000
+
+
+class StoredTrajectory:
+    """z(t) on [ts[0], ts[-1]] with dense output; every observation time is a step's end."""
+
+    def __init__(self, system: Linearized, z0: Vector, ts: tuple[float, ...], rtol: float) -> None:
+        self.pieces: list[OdeSolution] = []
+        self.states: list[Vector] = []
+        self.steps = 0
+        z = z0
+        for start, end in zip(ts, ts[1:], strict=False):
+            times, interpolants, z = _march(system.f, start, end, z, rtol)
+            self.pieces.append(OdeSolution(times, interpolants))
+            self.states.append(z)
+            self.steps += len(interpolants)
+
+
+def solve_adjoint(
+    system: Linearized, trajectory: StoredTrajectory, ts: tuple[float, ...], cotangents: Vector,
+    rtol: float,
+) -> tuple[Vector, Vector]:
+    """dL/dz0 (D,) and dL/dθ (P,) for cotangents ∂L/∂z(ts[1:]) of shape (K, D).
+
+    Raises:
+        NoReferenceError: the solve needs too many steps or does not stay finite.
+    """
+    n = system.n_state
+    y = np.zeros(n + system.n_params)
+    # a is measured against its own size: a loss of size 1e-9 is as well resolved as one of 1.
+    size = float(np.abs(cotangents).max()) or 1.0
+    for k in reversed(range(len(cotangents))):
+        y[:n] += cotangents[k] / size
+        _, _, y = _march(_adjoint(system, trajectory.pieces[k]), ts[k + 1], ts[k], y, rtol)
+    return size * y[:n], size * y[n:]
+
+
+def _adjoint(system: Linearized, piece: OdeSolution):  # noqa: ANN202 - a closure
+    params = list(system.problem.params.values())
+    n = system.n_state
+
+    def rhs(t: float, y: Vector) -> Vector:
+        with torch.enable_grad():
+            z = torch.from_numpy(piece(t)).requires_grad_()
+            dz = system.field(torch.tensor(t, dtype=torch.float64), z)
+        found = vjp([dz], [z, *params], [torch.from_numpy(y[:n].copy())])
+        return -np.concatenate([g.numpy().ravel() for g in found])
+
+    return rhs
+
+
+def _march(f, start: float, end: float, y: Vector, rtol: float):  # noqa: ANN001, ANN202
+    """scipy's DOP853 from start to end; times, interpolants and the last state."""
+    solver = DOP853(f, start, y, end, rtol=rtol, atol=rtol / 100)
+    times, interpolants = [start], []
+    while solver.status == "running":
+        message = solver.step()
+        if solver.status == "failed" or len(times) > MOST_STEPS:
+            raise NoReferenceError(
+                f"DOP853 stopped at t = {solver.t:.6g}: {message or 'too many steps'}"
+            )
+        times.append(solver.t)
+        interpolants.append(solver.dense_output())
+    return times, interpolants, solver.y

@@ -1,0 +1,260 @@
+"""Continuous reference: the forward sensitivity equations, with the sensitivities in the error norm.
+
+    dz/dt = f      dS/dt = (∂f/∂z) S + (0 | ∂f/∂θ)      S(t0) = (I | 0)
+
+scipy's DOP853 coefficients and error estimate, in a loop of our own for one reason: the states do
+not depend on S, so the Jacobians of many steps are taken in one batched call, which is an order of
+magnitude faster than a right-hand side that takes them one by one. Stiff problems go to scipy's
+Radau.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.integrate import DOP853, Radau
+from scipy.sparse import csc_matrix, identity, kron
+
+from node_diag.errors import NoReferenceError
+from node_diag.references.base import Vector
+from node_diag.references.linearize import Linearized
+
+STAGES = 12
+STABILITY_INTERVAL = 6.0
+"""Length of DOP853's stability region on the negative real axis, to one digit."""
+MOST_STEPS = 20_000
+MOST_ROUNDS = 30
+STATE_MARGIN = 8.0
+"""How much finer z is solved at once; S mostly wants that, and splitting steps costs more."""
+_A, _B, _C = DOP853.A[:STAGES, :STAGES], DOP853.B, DOP853.C[:STAGES]
+_E3, _E5 = DOP853.E3[:STAGES], DOP853.E5[:STAGES]
+
+
+@dataclass
+class Sensitivity:
+    """States and sensitivities at the observation times: z (K, D), s (K, D, D + P)."""
+
+    z: Vector
+    s: Vector
+    steps: int
+
+
+def solve_sensitivity(
+    system: Linearized, z0: Vector, ts: tuple[float, ...], rtol: float, *, stiff: bool
+) -> Sensitivity:
+    """Solve the sensitivity equations with tolerance rtol (and atol = rtol / 100).
+
+    Raises:
+        NoReferenceError: the solve needs too many steps or does not stay finite.
+    """
+    solve = _solve_radau if stiff else _solve_dop853
+    width = system.n_state + system.n_params
+    z, s = z0, np.eye(system.n_state, width)
+    states, sensitivities, steps = [], [], 0
+    h = None
+    for start, end in zip(ts, ts[1:], strict=False):
+        z, s, taken, h = solve(system, start, end, z, s, rtol, h)
+        steps += taken
+        states.append(z)
+        sensitivities.append(s)
+    return Sensitivity(np.stack(states), np.stack(sensitivities), steps)
+
+
+def is_stiff(system: Linearized, ts: Vector, zs: Vector) -> bool:
+    """Whether stability alone would cost DOP853 more steps than it may take.
+
+    The spectral radius of ∂f/∂z at up to 32 points of the forward trajectory ts (n,), zs (n, D).
+    """
+    chosen = np.unique(np.linspace(0, len(ts) - 1, 32).astype(int))
+    dz, _ = system.jacobians(ts[chosen], zs[chosen])
+    if not np.isfinite(dz).all():
+        return False
+    eigenvalues = np.linalg.eigvals(dz)
+    damping = np.abs(np.where(eigenvalues.real < 0, eigenvalues, 0)).max()
+    return bool(damping * abs(ts[-1] - ts[0]) / STABILITY_INTERVAL > MOST_STEPS)
+
+
+@dataclass
+class _Step:
+    """One step of z: stage times (s,), stage states and derivatives (s, D).
+
+    A step is affine in S, S1 = S + grow(S), and so are the two estimates of its error. The three
+    maps are (D, D + P) arrays (M | C) standing for M S + (0 | C); ``_linearize`` fills them in.
+    """
+
+    t: float
+    h: float
+    z: Vector
+    points: Vector
+    z1: Vector
+    error: float
+    maps: Vector | None = None
+
+
+def _solve_dop853(  # noqa: PLR0913
+    system: Linearized, t: float, end: float, z: Vector, s: Vector, rtol: float, h: float | None
+) -> tuple[Vector, Vector, int, float]:
+    """From t to end: steps that z needs, then the ones among them that S needs finer, split.
+
+    Splitting recomputes z inside one step only: its end state moves by less than the tolerance z
+    was solved to, so the steps after it stand.
+    """
+    h = h or math.copysign(min(abs(end - t), 1e-3 * abs(end - t) + 1e-6), end - t)
+    steps, h = _state_steps(system, (t, end), z, h, rtol / STATE_MARGIN)
+    z1 = steps[-1].z1
+    for _ in range(MOST_ROUNDS):
+        _linearize(system, [step for step in steps if step.maps is None])
+        s1, errors = _propagate(steps, s, rtol)
+        if all(error <= 1 for error in errors) or not np.isfinite(s1).all():
+            break
+        steps = [
+            part
+            for step, error in zip(steps, errors, strict=True)
+            for part in _split(system, step, error, rtol)
+        ]
+        if len(steps) > MOST_STEPS:
+            break
+    else:
+        errors = [math.inf]
+    if not all(error <= 1 for error in errors):
+        raise NoReferenceError(
+            f"the sensitivity equations could not be solved from t = {t:.6g} to {end:.6g} "
+            f"at rtol {rtol:.0e}"
+        )
+    return z1, s1, len(steps), h
+
+
+def _state_steps(
+    system: Linearized, span: tuple[float, float], z: Vector, h: float, rtol: float
+) -> tuple[list[_Step], float]:
+    """Adaptive steps of z alone; the last one lands on the end. And the h to go on with."""
+    t, end = span
+    steps: list[_Step] = []
+    trials = 0
+    while t != end:
+        clipped = abs(h) >= abs(end - t) * (1 - 1e-12)
+        step = _state_step(system, t, z, end - t if clipped else h, rtol)
+        if step.error <= 1:
+            steps.append(step)
+            t, z = (end if clipped else t + h), step.z1
+            h = h if clipped else h * _factor(step.error)
+        else:
+            h = step.h * _factor(step.error)
+        trials += 1
+        if trials > 2 * MOST_STEPS or abs(h) < 4 * math.ulp(max(abs(t), abs(end))):
+            raise NoReferenceError(f"DOP853 could not go past t = {t:.6g} at rtol {rtol:.0e}")
+    return steps, h
+
+
+def _split(system: Linearized, step: _Step, error: float, rtol: float) -> list[_Step]:
+    """The step itself if S meets the tolerance over it, else as many equal parts as it needs."""
+    if error <= 1 or abs(step.h) < 1e-14 * max(1.0, abs(step.t)):
+        return [step]
+    count = min(10, max(2, math.ceil(1 / _factor(error))))
+    parts: list[_Step] = []
+    z = step.z
+    for i in range(count):
+        part = _state_step(system, step.t + step.h * i / count, z, step.h / count, rtol)
+        parts.append(part)
+        z = part.z1
+    return parts
+
+
+def _factor(error: float) -> float:
+    if not math.isfinite(error):
+        return 0.2
+    return 5.0 if error == 0 else min(5.0, max(0.2, 0.9 * error ** (-1 / 8)))
+
+
+def _state_step(system: Linearized, t: float, z: Vector, h: float, rtol: float) -> _Step:
+    points, k = np.empty((STAGES, z.size)), np.empty((STAGES, z.size))
+    weights, f = h * _A, system.field
+    with torch.no_grad():
+        for i, time in enumerate(torch.from_numpy(t + h * _C).unbind()):
+            np.add(z, weights[i, :i] @ k[:i], out=points[i])
+            k[i] = f(time, torch.from_numpy(points[i])).numpy()
+    z1 = z + h * (_B @ k)
+    error = _error(z, z1, h * (_E5 @ k), h * (_E3 @ k), rtol)
+    return _Step(t, h, z, points, z1, error)
+
+
+def _linearize(system: Linearized, steps: list[_Step]) -> None:
+    """Fill in the affine maps of the steps, all Jacobians at once."""
+    n, count = system.n_state, len(steps)
+    times = np.concatenate([step.t + step.h * _C for step in steps])
+    dz, dp = system.jacobians(times, np.concatenate([step.points for step in steps]))
+    dz = dz.reshape(count, STAGES, n, n)
+    source = np.concatenate([np.zeros_like(dz), dp.reshape(count, STAGES, n, -1)], axis=-1)
+    h = np.array([step.h for step in steps])[:, None, None]
+    start = np.broadcast_to(np.eye(n, source.shape[-1]), (count, n, source.shape[-1]))
+    k = np.empty_like(source)
+    for i in range(STAGES):
+        inner = start + h * np.tensordot(k[:, :i], _A[i, :i], axes=([1], [0]))
+        k[:, i] = dz[:, i] @ inner + source[:, i]
+    maps = h[:, None] * np.einsum("ws,nsij->nwij", np.stack([_B, _E5, _E3]), k)
+    for step, own in zip(steps, maps, strict=True):
+        step.maps = own
+
+
+def _propagate(steps: list[_Step], s: Vector, rtol: float) -> tuple[Vector, list[float]]:
+    """S after the last step, and the error of each step over the tolerance."""
+    errors: list[float] = []
+    for step in steps:
+        grow, fifth, third = _affine(step.maps, s)
+        s1 = s + grow
+        errors.append(_error(s, s1, fifth, third, rtol))
+        s = s1
+    return s, errors
+
+
+def _affine(maps: Vector | None, s: Vector) -> Vector:
+    """(M | C) applied to S, M S + (0 | C), for each of the maps."""
+    assert maps is not None  # _linearize ran
+    n = s.shape[0]
+    value = maps[..., :n] @ s
+    value[..., n:] += maps[..., n:]
+    return value
+
+
+def _error(y: Vector, y1: Vector, fifth: Vector, third: Vector, rtol: float) -> float:
+    """Hairer's combination of DOP853's order-5 and order-3 estimates, in the RMS norm."""
+    scale = rtol / 100 + rtol * np.maximum(np.abs(y), np.abs(y1))
+    five, three = float(np.sum((fifth / scale) ** 2)), float(np.sum((third / scale) ** 2))
+    if five == 0 and three == 0:
+        return 0.0
+    error = five / math.sqrt((five + 0.01 * three) * y.size)
+    return error if math.isfinite(error) else math.inf
+
+
+def _solve_radau(  # noqa: PLR0913
+    system: Linearized, t: float, end: float, z: Vector, s: Vector, rtol: float, h: float | None
+) -> tuple[Vector, Vector, int, float]:
+    """scipy's Radau IIA on (z, S); Newton uses ∂f/∂z for every column, which is its diagonal."""
+    columns = 1 + s.shape[1]
+    n = system.n_state
+
+    def rhs(time: float, y: Vector) -> Vector:
+        state, sens = y[:n], y[n:].reshape(columns - 1, n).T
+        dz, dp = system.jacobians(np.array([time]), state[None])
+        ds = dz[0] @ sens
+        ds[:, n:] += dp[0]
+        return np.concatenate([system.f(time, state), ds.T.ravel()])
+
+    def jacobian(time: float, y: Vector) -> csc_matrix:
+        dz, _ = system.jacobians(np.array([time]), y[None, :n])
+        return csc_matrix(kron(identity(columns), dz[0]))
+
+    # Newton's own tolerance keeps Radau from going below 1e-12.
+    tolerance = max(rtol * 100, 1e-11)
+    start = np.concatenate([z, s.T.ravel()])
+    solver = Radau(rhs, t, start, end, rtol=tolerance, atol=tolerance / 100, jac=jacobian)
+    steps = 0
+    while solver.status == "running":
+        message = solver.step()
+        steps += 1
+        if solver.status == "failed" or steps > MOST_STEPS:
+            raise NoReferenceError(f"Radau stopped at t = {solver.t:.6g}: {message or 'too many steps'}")
+    return solver.y[:n], solver.y[n:].reshape(columns - 1, n).T, steps, 0.0

@@ -1,0 +1,105 @@
+"""f and its Jacobians for the sensitivity equations, numpy in and numpy out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from node_diag.field import Field
+from node_diag.problem import Problem
+from node_diag.references.base import Vector
+
+Jacobians = Callable[[Vector, Vector], tuple[Vector, Vector]]
+
+
+class Linearized:
+    """Dynamics of a float64 CPU problem with ∂f/∂z and ∂f/∂θ.
+
+    Attributes:
+        n_state, n_params: D and P.
+        batched: whether torch.func.vmap works on f; else Jacobians are taken one by one.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.field = Field(problem)
+        self.n_state = problem.layout.numel
+        self.n_params = sum(p.numel() for p in problem.params.values())
+        self._params = {name: p.detach() for name, p in problem.params.items()}
+        self._many = self.field.batched()
+        self.batched = self._can_be_batched()
+
+    def f(self, t: float, z: Vector) -> Vector:
+        """dz/dt at (t, z), z of shape (D,)."""
+        with torch.no_grad():
+            value = self.field(torch.tensor(t, dtype=torch.float64), torch.from_numpy(z))
+        return value.numpy()
+
+    def jacobians(self, ts: Vector, zs: Vector) -> tuple[Vector, Vector]:
+        """∂f/∂z (n, D, D) and ∂f/∂θ (n, D, P) at n points: ts (n,), zs (n, D)."""
+        if self.batched:
+            return self._at_once(torch.from_numpy(ts), torch.from_numpy(zs))
+        points = [self._one(t, z) for t, z in zip(ts, zs, strict=True)]
+        return np.stack([p[0] for p in points]), np.stack([p[1] for p in points])
+
+    def _at_once(self, ts: Tensor, zs: Tensor) -> tuple[Vector, Vector]:
+        """Rows of the Jacobians by D backward passes through one vmapped evaluation.
+
+        Plain autograd over vmap, not torch.func.jacrev: that one imports torch._dynamo on its first
+        call, which takes longer than most checks.
+        """
+        n = len(ts)
+        z = zs.clone().requires_grad_()
+        params = {
+            name: p.expand(n, *p.shape).clone().requires_grad_() for name, p in self._params.items()
+        }
+        inputs = [z, *params.values()]
+        with torch.enable_grad():
+            value = self._many(ts, z, params)
+        dz = np.zeros((n, self.n_state, self.n_state))
+        dp = np.zeros((n, self.n_state, self.n_params))
+        for i in range(self.n_state if value.requires_grad else 0):
+            row = torch.autograd.grad(
+                value[:, i].sum(), inputs, retain_graph=True, allow_unused=True
+            )
+            flat = [
+                np.zeros((n, x[0].numel())) if g is None else g.reshape(n, -1).numpy()
+                for x, g in zip(inputs, row, strict=True)
+            ]
+            dz[:, i] = flat[0]
+            if self._params:
+                dp[:, i] = np.concatenate(flat[1:], axis=1)
+        return dz, dp
+
+    def _one(self, t: float, z: Vector) -> tuple[Vector, Vector]:
+        """Row by row with plain autograd, for an f that torch.func cannot transform."""
+        state = torch.from_numpy(z).clone().requires_grad_()
+        inputs = [state, *self.problem.params.values()]
+        dz = np.zeros((self.n_state, self.n_state))
+        dp = np.zeros((self.n_state, self.n_params))
+        with torch.enable_grad():
+            value = self.field(torch.tensor(t, dtype=torch.float64), state)
+        for i in range(self.n_state if value.requires_grad else 0):
+            row = torch.autograd.grad(value[i], inputs, retain_graph=True, allow_unused=True)
+            flat = [
+                np.zeros(x.numel()) if g is None else g.numpy().ravel()
+                for x, g in zip(inputs, row, strict=True)
+            ]
+            dz[i], dp[i] = flat[0], np.concatenate(flat[1:]) if self._params else 0.0
+        return dz, dp
+
+    def _can_be_batched(self) -> bool:
+        """Whether vmap runs and agrees with plain autograd at (t0, z0)."""
+        t0, z0 = np.array([self.problem.t0]), self.problem.flat_z0().numpy()
+        self.batched = True
+        try:
+            dz, dp = self.jacobians(t0, z0[None])
+        except Exception:  # noqa: BLE001 - whatever stops vmap, the loop takes over
+            return False
+        one_dz, one_dp = self._one(t0[0], z0)
+        return bool(np.allclose(dz[0], one_dz, rtol=1e-9, atol=1e-12)) and bool(
+            np.allclose(dp[0], one_dp, rtol=1e-9, atol=1e-12)
+        )

@@ -1,0 +1,115 @@
+"""Continuous reference by sensitivity analysis: two solves at different tolerances, and their spread."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from node_diag.errors import NoReferenceError
+from node_diag.gradients.base import loss_vjp
+from node_diag.problem import Problem
+from node_diag.references.adjoint_sensitivity import StoredTrajectory, solve_adjoint
+from node_diag.references.base import Reference, Vector, assemble, spread
+from node_diag.references.forward_sensitivity import is_stiff, solve_sensitivity
+from node_diag.references.linearize import Linearized
+from node_diag.solvers.integrate import Solution
+
+FINE, COARSE = 1e-13, 1e-11
+"""Tolerances of the solve that gives the value and of the one that gives its uncertainty."""
+MOST_COLUMNS = 2_000
+"""Forward sensitivities up to this D · (D + P), adjoint sensitivities beyond."""
+WORST = 1e-2
+"""A relative uncertainty above this is no reference."""
+EPS = float(np.finfo(np.float64).eps)
+
+
+def sensitivity_reference(problem: Problem, solution: Solution) -> Reference:
+    """Gradient of the exact flow, with |fine − coarse| as its uncertainty.
+
+    Args:
+        problem: float64, on the CPU.
+        solution: the forward solve under test; it only tells whether the problem is stiff.
+
+    Raises:
+        NoReferenceError: the two solves do not agree to 1 %, or one of them fails.
+    """
+    system = Linearized(problem)
+    forward = system.n_state * (system.n_state + system.n_params) <= MOST_COLUMNS
+    stiff = forward and _stiff(system, solution)
+    values = []
+    steps = []
+    for rtol in (COARSE, FINE):
+        solve = _forward if forward else _adjoint
+        value, taken = solve(problem, system, rtol, stiff)
+        values.append(value)
+        steps.append(taken)
+    coarse, fine = values
+    times = len(problem.ts)
+    # Round-off of a solve of N steps grows like a few √N ulp.
+    floor = 8 * EPS * np.sqrt(max(steps)) * np.abs(fine)
+    bar = np.concatenate([spread((fine - coarse)[:-times]), spread((fine - coarse)[-times:])]) + floor
+    _require_agreement(fine[:-times], bar[:-times])
+    details = {
+        "method": "forward sensitivities" if forward else "adjoint sensitivities, stored trajectory",
+        "solver": "Radau" if stiff else "DOP853",
+        "rtol": [COARSE, FINE],
+        "steps": steps,
+        "jacobians": "torch.func, batched" if system.batched else "autograd, one by one",
+    }
+    return Reference("sensitivity", fine, bar, details)
+
+
+def _stiff(system: Linearized, solution: Solution) -> bool:
+    times = [*solution.grid.starts(), solution.grid.t1]
+    states = np.stack([z.double().cpu().numpy() for z in solution.checkpoints])
+    return is_stiff(system, np.asarray(times), states)
+
+
+def _forward(problem: Problem, system: Linearized, rtol: float, stiff: bool) -> tuple[Vector, int]:
+    found = solve_sensitivity(
+        system, problem.flat_z0().numpy(), problem.ts, rtol, stiff=stiff
+    )
+    cotangents, direct = _loss(problem, found.z)
+    gradient = np.einsum("kd,kdq->q", cotangents, found.s)
+    n = system.n_state
+    return _with_times(problem, system, gradient[:n], gradient[n:] + direct, cotangents, found.z), found.steps
+
+
+def _adjoint(problem: Problem, system: Linearized, rtol: float, stiff: bool) -> tuple[Vector, int]:
+    del stiff  # the adjoint form is for large, non-stiff problems
+    trajectory = StoredTrajectory(system, problem.flat_z0().numpy(), problem.ts, rtol)
+    states = np.stack(trajectory.states)
+    cotangents, direct = _loss(problem, states)
+    dz0, dparams = solve_adjoint(system, trajectory, problem.ts, cotangents, rtol)
+    return _with_times(problem, system, dz0, dparams + direct, cotangents, states), trajectory.steps
+
+
+def _loss(problem: Problem, zs: Vector) -> tuple[Vector, Vector]:
+    """∂L/∂z(ts[1:]) and the flat ∂L/∂θ of parameters the loss uses itself."""
+    cotangents, direct = loss_vjp(problem, torch.from_numpy(zs))
+    flat = [
+        direct[name].numpy().ravel() if name in direct else np.zeros(p.numel())
+        for name, p in problem.params.items()
+    ]
+    return cotangents.numpy(), np.concatenate(flat) if flat else np.zeros(0)
+
+
+def _with_times(  # noqa: PLR0913
+    problem: Problem, system: Linearized, dz0: Vector, dparams: Vector, cotangents: Vector,
+    zs: Vector,
+) -> Vector:
+    """Append dL/dt0 = −(dL/dz0)ᵀ f(t0, z0) and dL/dτ_k = ∂ℓ/∂z(τ_k)ᵀ f(τ_k, z(τ_k))."""
+    first = -dz0 @ system.f(problem.t0, problem.flat_z0().numpy())
+    rest = [g @ system.f(t, z) for g, t, z in zip(cotangents, problem.ts[1:], zs, strict=True)]
+    return assemble(dz0, {"all": dparams}, np.array([first, *rest]))
+
+
+def _require_agreement(value: Vector, bar: Vector) -> None:
+    if not np.isfinite(value).all():
+        raise NoReferenceError("the sensitivity solves did not stay finite")
+    size, uncertainty = np.linalg.norm(value), np.linalg.norm(bar)
+    if uncertainty > WORST * size and uncertainty > 1e-9:
+        raise NoReferenceError(
+            f"two sensitivity solves differ by {uncertainty / size:.1e} of the gradient: "
+            "it is not known to float64 here"
+        )
