@@ -1,2 +1,28 @@
-"""node-diag: is the gradient your Neural ODE trains on right?"""
-from node_diag.problem import Problem
+"""node-diag: is the gradient your Neural ODE trains on right?
+
+Everything here is loaded on first use, so that ``import node_diag`` does not import torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from node_diag.api import check, gradient, solve
+    from node_diag.problem import Problem
+
+__version__ = "0.1.0"
+__all__ = ["Problem", "__version__", "check", "gradient", "solve"]
+
+_HOMES = {"Problem": "problem", "check": "api", "gradient": "api", "solve": "api"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'node_diag' has no attribute '{name}'")
+    return getattr(import_module(f"node_diag.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -82,6 +82,11 @@ class LiveBytes(TorchDispatchMode):
             t.untyped_storage()._cdata: None for t in existing
         }
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Without this, the first operation imports torch._dynamo: over a second, for nothing."""
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:

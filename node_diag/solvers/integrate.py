@@ -76,6 +76,7 @@ class Solution:
         grid: accepted step sizes.
         checkpoints: N + 1 states (D,), at t_0 … t_N; cut from the graph.
         rejected: (t, h) of every rejected trial.
+        nfe: evaluations of f, where the caller counted them.
     """
 
     ts: list[float]
@@ -83,6 +84,7 @@ class Solution:
     grid: Grid
     checkpoints: list[Tensor]
     rejected: list[tuple[float, float]]
+    nfe: int = 0
 
     @property
     def n_accepted(self) -> int:

@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from node_diag.solvers.tableau import Row, Tableau
@@ -109,6 +111,12 @@ def dense(
     else:
         weights = torch.tensor(powers, dtype=z.dtype, device=z.device)
     return combine(z, ks, weights.unsqueeze(-1) if z.ndim > weights.ndim else weights)
+
+
+def dense_matrix(tableau: Tableau, thetas: NDArray[np.float64]) -> NDArray[np.float64]:
+    """dense_i(θ) for many θ (n,) → (n, s)."""
+    powers = thetas[:, None] ** np.arange(1, len(tableau.dense[0]) + 1)
+    return powers @ np.array(tableau.dense).T
 
 
 def _one(theta: Time, h: Time) -> Tensor:

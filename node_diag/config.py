@@ -1,0 +1,191 @@
+"""What was asked for: options of a check, and where each value came from. No torch."""
+
+from __future__ import annotations
+
+import math
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from node_diag.errors import UsageError
+from node_diag.registry import METHODS, OUTPUTS, SOLVERS, suggest
+
+REFERENCES = ("auto", "exact", "sensitivity", "fd")
+DTYPES = ("float32", "float64")
+
+
+class CheckConfig(BaseModel):
+    """Every option of a check, with its default.
+
+    ``atol``, ``adjoint_rtol`` and ``adjoint_atol`` default to ``rtol``, ``rtol`` and ``atol``.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    solver: str = "dopri5"
+    rtol: float = 1e-5
+    atol: float = math.nan
+    adjoint_rtol: float = math.nan
+    adjoint_atol: float = math.nan
+    step_size: float | None = None
+    max_steps: int = Field(100_000, ge=1)
+    methods: list[str] = ["adjoint", "aca", "naive"]
+    reference: Literal["auto", "exact", "sensitivity", "fd"] = "auto"
+    dtype: Literal["float32", "float64"] = "float64"
+    device: str = "cpu"
+    seed: int = 0
+    repeat: int = Field(3, ge=1)
+    max_grad_error: list[str] = []
+    gates: list[str] = []
+    report: list[str] = ["html", "png", "json", "csv"]
+    report_dir: str | None = None
+
+    @field_validator("solver")
+    @classmethod
+    def _known_solver(cls, name: str) -> str:
+        return SOLVERS.canonical(name)
+
+    @field_validator("methods")
+    @classmethod
+    def _known_methods(cls, names: list[str]) -> list[str]:
+        return list(dict.fromkeys(METHODS.canonical(name) for name in _split(names)))
+
+    @field_validator("report")
+    @classmethod
+    def _known_outputs(cls, names: list[str]) -> list[str]:
+        return list(dict.fromkeys(OUTPUTS.canonical(name) for name in _split(names)))
+
+    @model_validator(mode="after")
+    def _fill_tolerances(self) -> CheckConfig:
+        if math.isnan(self.atol):
+            self.atol = self.rtol
+        if math.isnan(self.adjoint_rtol):
+            self.adjoint_rtol = self.rtol
+        if math.isnan(self.adjoint_atol):
+            self.adjoint_atol = self.atol
+        for name in ("rtol", "atol", "adjoint_rtol", "adjoint_atol", "step_size"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise UsageError(f"{name.replace('_', '-')} is {value}; it must be a positive number")
+        if not self.methods:
+            raise UsageError("no gradient method is left to check; see 'node-diag list methods'")
+        return self
+
+
+def _split(names: list[str]) -> list[str]:
+    """Comma-separated entries, taken apart."""
+    return [part.strip() for name in names for part in name.split(",") if part.strip()]
+
+
+class Resolved(BaseModel):
+    """A configuration and the origin of every value that is not a default."""
+
+    config: CheckConfig
+    sources: dict[str, str]
+
+
+def resolve(
+    flags: Mapping[str, Any], environment: Mapping[str, str], file: Path | None
+) -> Resolved:
+    """Flags over NODE_DIAG_* over the configuration file over defaults.
+
+    Args:
+        flags: by option name; None or an empty list means not given.
+        environment: the process's environment.
+        file: pyproject.toml, node-diag.yaml, or None.
+
+    Raises:
+        UsageError: an unknown key or an impossible value, and where it came from.
+    """
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for layer, origin in (
+        (read_file(file) if file else {}, str(file.name) if file else ""),
+        (_from_environment(environment), "environment"),
+        ({key: value for key, value in flags.items() if value not in (None, [], ())}, "flag"),
+    ):
+        for key, value in layer.items():
+            _require_known(key, origin)
+            values[key] = value
+            sources[key] = _origin(key, origin)
+    try:
+        return Resolved(config=CheckConfig(**values), sources=sources)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "configuration"
+        where = sources.get(key.split(".")[0], "")
+        raise UsageError(
+            f"{key} = {first.get('input')!r}{f' (from {where})' if where else ''}: {first['msg']}"
+        ) from error
+
+
+def _origin(key: str, origin: str) -> str:
+    if origin == "flag":
+        return f"flag --{'method' if key == 'methods' else key.replace('_', '-').removesuffix('s') if key == 'gates' else key.replace('_', '-')}"
+    if origin == "environment":
+        return f"environment NODE_DIAG_{key.upper()}"
+    return f"{origin}: {key}"
+
+
+def _require_known(key: str, origin: str) -> None:
+    known = list(CheckConfig.model_fields)
+    if key not in known:
+        raise UsageError(f"unknown key '{key}' in {origin}{suggest(key, known)}")
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    prefix = "NODE_DIAG_"
+    found: dict[str, Any] = {}
+    for name, value in environment.items():
+        key = name.removeprefix(prefix).lower()
+        if not name.startswith(prefix) or name == "NODE_DIAG_DEBUG":
+            continue
+        _require_known(key, f"environment variable {name}")
+        is_list = key in ("methods", "report", "gates", "max_grad_error")
+        found[key] = value.split(",") if is_list else value
+    return found
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """The node-diag table of a pyproject.toml, or a whole YAML file.
+
+    Raises:
+        UsageError: the file cannot be read or does not hold a table.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".toml":
+            table = tomllib.loads(text).get("tool", {}).get("node-diag", {})
+        else:
+            import yaml
+
+            table = yaml.safe_load(text) or {}
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except Exception as error:
+        raise UsageError(f"{path} is not valid: {error}") from error
+    if not isinstance(table, dict):
+        raise UsageError(f"{path} must hold keys and values")
+    return {str(key).replace("-", "_"): value for key, value in table.items()}
+
+
+def find_file(start: Path) -> Path | None:
+    """node-diag.yaml, or a pyproject.toml with a node-diag table, from ``start`` up to the repository root."""
+    for folder in (start, *start.parents):
+        yaml_file, toml_file = folder / "node-diag.yaml", folder / "pyproject.toml"
+        if yaml_file.is_file():
+            return yaml_file
+        if toml_file.is_file() and "[tool.node-diag" in toml_file.read_text(encoding="utf-8"):
+            return toml_file
+        if (folder / ".git").exists():
+            return None
+    return None
+
+
+def process_environment() -> dict[str, str]:
+    """The environment of this process."""
+    return dict(os.environ)

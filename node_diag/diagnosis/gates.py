@@ -1,0 +1,177 @@
+"""Gates: limits on metrics of methods, and the rule by which they pass."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from node_diag.errors import UsageError
+from node_diag.records import ErrorRecord, Gate, MethodRecord, Verdict
+from node_diag.registry import METHODS, suggest
+
+Value = tuple[float | None, float]
+"""A metric's value, None if it does not exist, and its uncertainty."""
+
+
+def _error(pick: Callable[[MethodRecord], ErrorRecord | None]) -> Callable[[MethodRecord], Value]:
+    def value(method: MethodRecord) -> Value:
+        record = pick(method)
+        if record is None:
+            return None, 0.0
+        judged = record.absolute_l2 if record.relative_l2 is None else record.relative_l2
+        return judged, record.uncertainty or 0.0
+
+    return value
+
+
+def _cost(name: str) -> Callable[[MethodRecord], Value]:
+    return lambda method: (getattr(method.cost, name) if method.cost else None, 0.0)
+
+
+def _reconstruction(name: str) -> Callable[[MethodRecord], Value]:
+    return lambda method: (
+        getattr(method.reconstruction, name) if method.reconstruction else None,
+        0.0,
+    )
+
+
+METRICS: dict[str, Callable[[MethodRecord], Value]] = {
+    "grad_error": _error(lambda m: m.errors.continuous if m.errors else None),
+    "grad_error_discrete": _error(lambda m: m.errors.discrete if m.errors else None),
+    "reconstruction_error": _reconstruction("max_error"),
+    "initial_error": _reconstruction("initial_error"),
+    **{
+        name: _cost(name)
+        for name in (
+            "nfe_forward",
+            "nfe_backward",
+            "n_steps_backward",
+            "saved_bytes",
+            "peak_bytes",
+            "graph_depth",
+            "forward_s",
+            "backward_s",
+        )
+    },
+}
+"""What a gate may limit. grad_error is the relative L2 error against the continuous truth."""
+
+_EXPRESSION = re.compile(r"^\s*([\w*-]+)\.(\w+)\s*<=\s*(\S+)\s*$")
+
+
+@dataclass(frozen=True)
+class GateSpec:
+    """A limit that was asked for: ``METHOD.METRIC<=limit``; METHOD ``*`` stands for all."""
+
+    method: str
+    metric: str
+    limit: float
+    source: str
+
+    @property
+    def expression(self) -> str:
+        """The gate as ``--gate`` takes it."""
+        return f"{self.method}.{self.metric}<={self.limit:g}"
+
+
+def parse_gate(text: str, source: str) -> GateSpec:
+    """``'aca.grad_error<=1e-3'`` → GateSpec.
+
+    Raises:
+        UsageError: the text is no such expression, or the method or metric does not exist.
+    """
+    match = _EXPRESSION.match(text)
+    if not match:
+        raise UsageError(
+            f"gate '{text}' is not of the form 'METHOD.METRIC<=VALUE', as in 'aca.grad_error<=1e-3'"
+        )
+    method, metric, limit = match.groups()
+    if metric not in METRICS:
+        raise UsageError(
+            f"unknown metric '{metric}' in gate '{text}'{suggest(metric, list(METRICS))} "
+            f"There are: {', '.join(METRICS)}."
+        )
+    method = method if method == "*" else METHODS.canonical(method)
+    return GateSpec(method, metric, _limit(limit, text), source)
+
+
+def parse_max_grad_error(text: str, source: str) -> GateSpec:
+    """``'1e-3'`` (all methods) or ``'aca=1e-3'`` → GateSpec.
+
+    Raises:
+        UsageError: no number, or no such method.
+    """
+    method, separator, limit = text.rpartition("=")
+    method = METHODS.canonical(method.strip()) if separator else "*"
+    return GateSpec(method, "grad_error", _limit(limit, text), source)
+
+
+def _limit(text: str, whole: str) -> float:
+    try:
+        limit = float(text)
+    except ValueError:
+        limit = math.nan
+    if not math.isfinite(limit) or limit < 0:
+        raise UsageError(f"the limit in '{whole}' is not a finite number of at least 0")
+    return limit
+
+
+def judge(value: float | None, uncertainty: float, limit: float) -> Verdict:
+    """Pass if e + u ≤ τ, fail if e − u > τ, else inconclusive. NaN and nothing never pass."""
+    if value is None or math.isnan(value) or math.isnan(uncertainty):
+        return "inconclusive"
+    if value + uncertainty <= limit:
+        return "pass"
+    return "fail" if value - uncertainty > limit else "inconclusive"
+
+
+def evaluate(spec: GateSpec, methods: list[MethodRecord]) -> list[Gate]:
+    """One judged gate for every method it applies to; an unmatched gate is inconclusive."""
+    matching = [m for m in methods if spec.method in ("*", m.name)]
+    if not matching:
+        return [
+            _gate(spec, spec.method, None, None, "inconclusive", f"{spec.method} was not run")
+        ]
+    return [_judged(spec, method) for method in matching]
+
+
+def _judged(spec: GateSpec, method: MethodRecord) -> Gate:
+    if method.status == "failed":
+        return _gate(spec, method.name, None, None, "fail", f"{method.name} failed: {method.failure}")
+    value, uncertainty = METRICS[spec.metric](method)
+    verdict = judge(value, uncertainty, spec.limit)
+    return _gate(spec, method.name, value, uncertainty, verdict, _reason(spec, value, uncertainty, verdict))
+
+
+def _reason(spec: GateSpec, value: float | None, uncertainty: float, verdict: Verdict) -> str:
+    if value is None:
+        return f"there is no {spec.metric}: its reference is missing"
+    if math.isnan(value):
+        return f"{spec.metric} is NaN"
+    if verdict == "inconclusive":
+        return (
+            f"{value:.2e} ± {uncertainty:.1e} straddles {spec.limit:.2e}: the limit is within the "
+            "uncertainty of the reference"
+        )
+    if verdict == "fail":
+        return f"{value:.2e} ± {uncertainty:.1e} is above {spec.limit:.2e}"
+    return ""
+
+
+def _gate(
+    spec: GateSpec, method: str, value: float | None, uncertainty: float | None,
+    verdict: Verdict, reason: str,
+) -> Gate:
+    return Gate(
+        expression=f"{method}.{spec.metric}<={spec.limit:g}",
+        method=method,
+        metric=spec.metric,
+        value=value,
+        uncertainty=uncertainty,
+        limit=spec.limit,
+        verdict=verdict,
+        source=spec.source,
+        reason=reason,
+    )

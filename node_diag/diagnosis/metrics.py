@@ -1,0 +1,73 @@
+"""Distances between a gradient and a reference, with the reference's uncertainty carried through."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from node_diag.records import ErrorRecord, ParameterError
+
+Vector = NDArray[np.float64]
+
+
+def compare(
+    gradient: Vector, reference: Vector, bar: Vector, parts: Mapping[str, slice]
+) -> ErrorRecord:
+    """Error of a flat gradient (z0, parameters, times) against a reference of the same layout.
+
+    Args:
+        gradient, reference: (n,).
+        bar: absolute uncertainty of every entry of the reference, (n,).
+        parts: where z0, each parameter and ``ts`` lie. z0 and the parameters together make the
+            error; t0 and t1 are reported apart.
+    """
+    main = slice(0, parts["ts"].start)
+    g, r = gradient[main], reference[main]
+    relative, uncertainty = _relative(g, r, bar[main])
+    by_parameter = {
+        name.removeprefix("params."): _part(gradient[part], reference[part], bar[part])
+        for name, part in parts.items()
+        if name != "ts"
+    }
+    for name, index in (("t0", parts["ts"].start), ("t1", parts["ts"].stop - 1)):
+        one = slice(index, index + 1)
+        by_parameter[name] = _part(gradient[one], reference[one], bar[one])
+    size_g, size_r = _norm(g), _norm(r)
+    known = size_r > _norm(bar[main]) and math.isfinite(size_g) and size_g > 0
+    return ErrorRecord(
+        relative_l2=relative,
+        uncertainty=uncertainty,
+        absolute_l2=_norm(g - r),
+        max_abs=_largest(g - r),
+        cosine=float(np.clip(g / size_g @ (r / size_r), -1, 1)) if known else None,
+        norm_ratio=size_g / size_r if known else None,
+        by_parameter=by_parameter,
+    )
+
+
+def _part(g: Vector, r: Vector, bar: Vector) -> ParameterError:
+    relative, uncertainty = _relative(g, r, bar)
+    return ParameterError(relative_l2=relative, max_abs=_largest(g - r), uncertainty=uncertainty)
+
+
+def _relative(g: Vector, r: Vector, bar: Vector) -> tuple[float | None, float]:
+    """‖g − r‖/‖r‖ and its uncertainty; (None, absolute uncertainty) for a reference that is zero.
+
+    With ‖r‖ known to ±u, e/‖r‖ is known to (u + u e/‖r‖)/‖r‖ in first order.
+    """
+    size, u = _norm(r), _norm(bar)
+    if size <= u:
+        return None, u
+    relative = _norm(g - r) / size
+    return relative, u / size * (1 + (relative if math.isfinite(relative) else 0.0))
+
+
+def _norm(x: Vector) -> float:
+    return float(np.linalg.norm(x))
+
+
+def _largest(x: Vector) -> float:
+    return float(np.max(np.abs(x))) if x.size else 0.0

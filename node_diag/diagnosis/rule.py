@@ -1,0 +1,84 @@
+"""A finding's rule: a stable code, what it means, and a detector over the record of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from node_diag.records import ErrorRecord, Finding, MethodRecord, Report, Severity
+from node_diag.registry import FINDINGS
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One file in ``diagnosis/rules`` that defines ``RULE``; the file's docstring explains it.
+
+    Attributes:
+        code: stable, never reused.
+        detect: Report (without findings) → findings.
+    """
+
+    code: str
+    severity: Severity
+    detect: Callable[[Rule, Report], Iterable[Finding]]
+
+    def finding(
+        self, message: str, advice: str, method: str | None = None, **evidence: Any
+    ) -> Finding:
+        """A finding of this rule."""
+        return Finding(
+            code=self.code,
+            severity=self.severity,
+            method=method,
+            message=message,
+            evidence=evidence,
+            advice=advice,
+        )
+
+
+def diagnose(report: Report) -> list[Finding]:
+    """Findings of all rules, errors first, then by code."""
+    rank = {"error": 0, "warning": 1, "info": 2}
+    rules: list[Rule] = [FINDINGS.load(name) for name in FINDINGS.names()]
+    found = [finding for rule in rules for finding in rule.detect(rule, report)]
+    return sorted(found, key=lambda finding: (rank[finding.severity], finding.code))
+
+
+def size(error: ErrorRecord | None) -> float | None:
+    """The error that is judged: relative, or absolute where the reference is zero."""
+    if error is None:
+        return None
+    return error.absolute_l2 if error.relative_l2 is None else error.relative_l2
+
+
+def continuous(method: MethodRecord) -> float | None:
+    """A method's error against the continuous truth."""
+    return size(method.errors.continuous) if method.errors else None
+
+
+def discrete(method: MethodRecord) -> float | None:
+    """A method's error against the discrete truth."""
+    return size(method.errors.discrete) if method.errors else None
+
+
+def stored(report: Report) -> MethodRecord | None:
+    """A method that differentiates the accepted steps with their sizes constant, if one ran."""
+    for name in ("aca", "direct"):
+        for method in report.methods:
+            if method.name == name and method.status == "ok":
+                return method
+    return None
+
+
+def command(report: Report, **options: Any) -> str:
+    """``node-diag check`` for the same problem, with some options changed."""
+    config = report.config
+    words = [f"node-diag check {config.problem}"]
+    words += [f"--set {key}={value}" for key, value in config.overrides.items()]
+    chosen = {"solver": config.solver, "rtol": config.rtol, "atol": config.atol, **options}
+    words += [
+        f"--{key.replace('_', '-')} {value:g}" if isinstance(value, float) else f"--{key} {value}"
+        for key, value in chosen.items()
+    ]
+    return " ".join(words)

@@ -1,0 +1,44 @@
+"""The adjoint's reverse-time state left the forward trajectory.
+
+The continuous adjoint solves z backward in time from z(t1). Where the forward flow contracts, the
+reverse flow expands, and the reconstruction z̄(t) leaves z(t) exponentially fast; the gradient is
+then that of another trajectory.
+
+Detected: a reverse-time method whose state is off by more than 1 % of the trajectory's size, and
+whose gradient is off by more than 1 % as well.
+
+What to do: use a method that stores the trajectory (aca or direct). Tightening the adjoint's
+tolerances delays the departure but cannot prevent it.
+"""
+
+from collections.abc import Iterable
+
+from node_diag.diagnosis.rule import Rule, command, continuous, stored
+from node_diag.records import Finding, Report
+
+NOTICEABLE = 1e-2
+
+
+def detect(rule: Rule, report: Report) -> Iterable[Finding]:
+    """One finding for each reverse-time method whose gradient went with its state."""
+    for method in report.methods:
+        path, error = method.reconstruction, continuous(method)
+        if path is None or not path.measured or error is None:
+            continue
+        if path.max_error <= NOTICEABLE or error <= NOTICEABLE:
+            continue
+        other = stored(report)
+        compared = continuous(other) if other else None
+        yield rule.finding(
+            f"{method.name}: the reverse-time state ends {path.initial_error:.1e} (relative) away "
+            f"from z0, and the gradient is off by {error:.1e}"
+            + (f"; {other.name}, which stores the states, is off by {compared:.1e}" if other and compared is not None else ""),
+            f"train with a method that stores the trajectory: {command(report, method='aca')}",
+            method.name,
+            reconstruction_max_error=path.max_error,
+            reconstruction_initial_error=path.initial_error,
+            gradient_error=error,
+        )
+
+
+RULE = Rule("ND101", "error", detect)

@@ -1,0 +1,29 @@
+"""The adjoint's reverse-time solve did not reach t0.
+
+The reverse-time solve of (z̄, a, ∂L/∂θ) ended in an underflowing step, a non-finite state or too
+many steps, although the forward solve went through: the reverse-time flow is unstable or stiff.
+
+Detected: a reverse-time method failed while the forward solve succeeded.
+
+What to do: use a method that stores the trajectory (aca or direct).
+"""
+
+from collections.abc import Iterable
+
+from node_diag.diagnosis.rule import Rule, command
+from node_diag.records import Finding, Report
+
+
+def detect(rule: Rule, report: Report) -> Iterable[Finding]:
+    """One finding for each failed method that runs backward in time."""
+    for method in report.methods:
+        if method.status == "failed" and not method.discrete:
+            yield rule.finding(
+                f"{method.name}: no gradient at all; {method.failure}",
+                f"train with a method that stores the trajectory: {command(report, method='aca')}",
+                method.name,
+                failure=method.failure,
+            )
+
+
+RULE = Rule("ND102", "error", detect)

@@ -1,0 +1,42 @@
+"""The naive gradient contains the derivative of the step-size search.
+
+Backprop through the controller, the rejected trials and the starting step adds dz/dh · dh/dz0 terms
+that the true gradient does not have. They vanish with the tolerance, but slowly and erratically.
+
+Detected: naive differs from the derivative of the accepted steps by more than ten times the
+reference's uncertainty and more than rtol.
+
+What to do: detach the step sizes (aca or direct do).
+"""
+
+from collections.abc import Iterable
+
+from node_diag.diagnosis.rule import Rule, command, continuous, discrete, stored
+from node_diag.records import Finding, Report
+
+
+def detect(rule: Rule, report: Report) -> Iterable[Finding]:
+    """A finding if naive is visibly not the derivative of the accepted steps."""
+    for method in report.methods:
+        terms = discrete(method)
+        if method.name != "naive" or terms is None or not method.errors or not method.errors.discrete:
+            continue
+        uncertainty = method.errors.discrete.uncertainty or 0.0
+        if terms <= max(10 * uncertainty, report.config.rtol):
+            continue
+        other = stored(report)
+        compared = continuous(other) if other else None
+        total = continuous(method)
+        yield rule.finding(
+            f"naive: the step-size search adds {terms:.1e} (relative) to the gradient of the "
+            "accepted steps"
+            + (f"; error {total:.1e}, against {compared:.1e} for {other.name}" if other and total is not None and compared is not None else ""),
+            f"hold the step sizes constant: {command(report, method='aca')}",
+            "naive",
+            step_size_terms=terms,
+            naive_error=total,
+            other_method_error=compared,
+        )
+
+
+RULE = Rule("ND202", "warning", detect)

@@ -1,0 +1,57 @@
+"""The error control does not see the sensitivities.
+
+The step-size controller looks at z alone. Where z hardly changes (an equilibrium, a plateau) its
+error estimate vanishes and steps grow without bound, while dz/dz0 is multiplied by the stability
+polynomial at a huge h·λ. The derivative of the accepted steps is then wrong at every tolerance.
+
+Detected: the accepted steps mostly grew by the largest factor the controller allows, methods agree
+with the discrete truth, and that is more than 10 % away from the continuous truth.
+
+What to do: bound the step (a fixed-step solver, or a problem split at more observation times);
+tightening rtol does not help.
+"""
+
+from collections.abc import Iterable
+
+from node_diag.diagnosis.rule import Rule, command, continuous, discrete, stored
+from node_diag.records import Finding, Report
+
+LARGEST_GROWTH = 9.99
+"""The controller multiplies a step by ten at most; accepted steps closer than this to it."""
+
+
+def detect(rule: Rule, report: Report) -> Iterable[Finding]:
+    """One finding for the run: it is the grid that is wrong, not a method."""
+    method = stored(report)
+    share = growing_share(report)
+    if method is None or share < 0.5:
+        return
+    far, near = continuous(method), discrete(method)
+    if far is None or near is None or far < 0.1 or near > 1e-3 * far:
+        return
+    steps = report.problem.t1 - report.problem.t0
+    yield rule.finding(
+        f"{method.name} and the other discrete gradients are the derivative of the accepted steps "
+        f"(to {near:.1e}), and that is {far:.1e} away from the continuous truth: the error estimate "
+        f"saw nothing, {share:.0%} of the steps grew by the largest factor",
+        "rtol does not help; bound the step: "
+        + f"node-diag check {report.config.problem} --solver rk4 --step-size {abs(steps) / 100:g}",
+        None,
+        discrete_error=near,
+        continuous_error=far,
+        share_of_steps_at_largest_growth=share,
+        adjoint_command=command(report, method="adjoint"),
+    )
+
+
+def growing_share(report: Report) -> float:
+    """Share of accepted steps, the last one aside, that are ten times the one before."""
+    pairs = zip(report.series.steps.h, report.series.steps.accepted, strict=True)
+    sizes = [abs(h) for h, accepted in pairs if accepted][:-1]
+    if len(sizes) < 3:
+        return 0.0
+    grown = [later / earlier > LARGEST_GROWTH for earlier, later in zip(sizes, sizes[1:], strict=False)]
+    return sum(grown) / len(grown)
+
+
+RULE = Rule("ND203", "error", detect)

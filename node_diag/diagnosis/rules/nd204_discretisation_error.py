@@ -1,0 +1,38 @@
+"""The solver's own error is what makes the gradient wrong.
+
+The methods that differentiate the accepted steps do so exactly; those steps are simply not the
+exact flow, and their derivative is further from its than the states are.
+
+Detected: error against the continuous truth above 1 % and at least a hundred times the error
+against the discrete truth, while the error control does see the problem.
+
+What to do: tighten rtol and atol.
+"""
+
+from collections.abc import Iterable
+
+from node_diag.diagnosis.rule import Rule, command, continuous, discrete, stored
+from node_diag.diagnosis.rules.nd203_error_control_blind import growing_share
+from node_diag.records import Finding, Report
+
+
+def detect(rule: Rule, report: Report) -> Iterable[Finding]:
+    """One finding for the run."""
+    method = stored(report)
+    if method is None or growing_share(report) >= 0.5:
+        return
+    far, near = continuous(method), discrete(method)
+    if far is None or near is None or far < 1e-2 or near > 1e-2 * far:
+        return
+    tighter = report.config.rtol / 100
+    yield rule.finding(
+        f"the discrete truth itself is {far:.1e} away from the continuous one at "
+        f"rtol {report.config.rtol:.0e}; {method.name} is its derivative to {near:.1e}",
+        f"tighten the tolerance: {command(report, rtol=tighter, atol=tighter)}",
+        None,
+        continuous_error=far,
+        discrete_error=near,
+    )
+
+
+RULE = Rule("ND204", "warning", detect)

@@ -1,0 +1,171 @@
+"""PROBLEM on the command line → Problem: a built-in name, a Python file, or a module."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from node_diag.builtins import builtin_names, builtin_path
+from node_diag.errors import NodeDiagError, ProblemError, UsageError
+from node_diag.problem import Problem
+from node_diag.registry import suggest
+
+ATTRIBUTE = "problem"
+
+
+def load(spec: str, overrides: Mapping[str, Any] | None = None) -> Problem:
+    """The problem that ``name``, ``path/to/file.py[:attr]`` or ``package.module[:attr]`` means.
+
+    Args:
+        spec: what the command line names.
+        overrides: keyword arguments for a callable, from ``--set``.
+
+    Raises:
+        UsageError: nothing is called so, or an override does not fit.
+        ProblemError: the module raised, or does not give a Problem.
+    """
+    target, attribute = _parse(spec)
+    module = _import(target, spec)
+    found = _attribute(module, attribute, spec)
+    problem = _call(found, dict(overrides or {}), spec)
+    problem.source = f"{getattr(module, '__file__', target)}:{attribute}"
+    if problem.name == "problem":
+        problem.name = Path(target).stem if target.endswith(".py") else target
+    return problem
+
+
+def _parse(spec: str) -> tuple[str, str]:
+    target, separator, attribute = spec.rpartition(":")
+    if not separator or "/" in attribute or "\\" in attribute:
+        return spec, ATTRIBUTE
+    return target, attribute or ATTRIBUTE
+
+
+def _import(target: str, spec: str) -> ModuleType:
+    if target.endswith(".py"):
+        path = Path(target)
+        if not path.is_file():
+            raise UsageError(f"there is no file '{target}'")
+        return _run_file(path)
+    if target in builtin_names():
+        return _run_file(builtin_path(target))
+    if "/" in target or "\\" in target:
+        raise UsageError(f"'{target}' is not a Python file; name a .py file")
+    return _import_module(target, spec)
+
+
+def _run_file(path: Path) -> ModuleType:
+    """Import a file by path, with its folder importable, as ``python file.py`` would have it."""
+    name = f"node_diag_problem_{path.stem}"
+    loader_spec = importlib.util.spec_from_file_location(name, path)
+    if loader_spec is None or loader_spec.loader is None:
+        raise UsageError(f"'{path}' cannot be imported as Python")
+    module = importlib.util.module_from_spec(loader_spec)
+    sys.modules[name] = module
+    sys.path.insert(0, str(path.parent.resolve()))
+    try:
+        loader_spec.loader.exec_module(module)
+    except NodeDiagError:
+        raise
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise ProblemError(f"importing {path} raised {_said(error)}") from error
+    finally:
+        sys.path.remove(str(path.parent.resolve()))
+    return module
+
+
+def _import_module(target: str, spec: str) -> ModuleType:
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        known = importlib.util.find_spec(target) is not None
+    except (ImportError, ValueError):
+        known = False
+    if not known or (":" not in spec and "." not in target and not _is_local(target)):
+        raise UsageError(
+            f"unknown problem '{target}'{suggest(target, builtin_names())} Run 'node-diag list'."
+        )
+    try:
+        return importlib.import_module(target)
+    except NodeDiagError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise ProblemError(f"importing {target} raised {_said(error)}") from error
+
+
+def _is_local(target: str) -> bool:
+    """A bare word means a module only if it lies here; else it is a misspelt built-in."""
+    return Path(f"{target}.py").is_file() or Path(target, "__init__.py").is_file()
+
+
+def _attribute(module: ModuleType, attribute: str, spec: str) -> Any:
+    if hasattr(module, attribute):
+        return getattr(module, attribute)
+    candidates = [name for name, value in vars(module).items() if isinstance(value, Problem)]
+    candidates += [name for name in vars(module) if "problem" in name.lower()]
+    hint = f"; try '{spec.partition(':')[0]}:{candidates[0]}'" if candidates else (
+        "; define problem = node_diag.Problem(...) or a function problem(...) that returns one"
+    )
+    raise UsageError(f"'{module.__file__}' has no attribute '{attribute}'{hint}")
+
+
+def _call(found: Any, overrides: dict[str, Any], spec: str) -> Problem:
+    if isinstance(found, Problem):
+        if overrides:
+            raise UsageError(
+                f"'{spec}' is a Problem, not a function: --set {next(iter(overrides))}=... "
+                "has nothing to set; make it a function with keyword arguments"
+            )
+        return found
+    if not callable(found):
+        raise ProblemError(f"'{spec}' is a {type(found).__name__}, not a Problem or a function")
+    _check_overrides(found, overrides, spec)
+    try:
+        problem = found(**overrides)
+    except NodeDiagError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise ProblemError(f"'{spec}' raised {_said(error)}") from error
+    if not isinstance(problem, Problem):
+        raise ProblemError(f"'{spec}' returned a {type(problem).__name__}, not a Problem")
+    return problem
+
+
+def _check_overrides(found: Any, overrides: dict[str, Any], spec: str) -> None:
+    try:
+        parameters = inspect.signature(found).parameters
+    except (TypeError, ValueError):
+        return
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    for name, value in overrides.items():
+        if name not in parameters:
+            there = ", ".join(parameters) or "none"
+            raise UsageError(
+                f"'{spec}' has no parameter '{name}'{suggest(name, list(parameters))} "
+                f"It has: {there}."
+            )
+        default = parameters[name].default
+        if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+            overrides[name] = float(value)
+        elif isinstance(default, int | float) and not isinstance(value, int | float):
+            raise UsageError(f"--set {name}={value}: '{name}' is a number (default {default})")
+    missing = [
+        name
+        for name, p in parameters.items()
+        if p.default is p.empty and p.kind is not p.VAR_POSITIONAL and name not in overrides
+    ]
+    if missing:
+        raise UsageError(f"'{spec}' needs --set {missing[0]}=...")
+
+
+def _said(error: BaseException) -> str:
+    text = str(error).strip().split("\n")[0]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,137 @@
+"""``node-diag check`` from its arguments to a written report."""
+
+from __future__ import annotations
+
+import ast
+import shlex
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from node_diag.config import CheckConfig, Resolved, find_file, process_environment, resolve
+from node_diag.errors import UsageError
+from node_diag.outputs.base import prepare, write
+from node_diag.records import Report
+from node_diag.streams import Streams
+
+__all__ = ["Streams", "describe", "run"]
+
+
+def run(  # noqa: PLR0913
+    spec: str, assignments: list[str], flags: Mapping[str, Any], file: Path | None, *,
+    force: bool, streams: Streams,
+) -> tuple[Report, Path]:
+    """Check a problem and write its report folder.
+
+    Raises:
+        UsageError, ProblemError: it could not run; nothing was written.
+    """
+    overrides = parse_assignments(assignments)
+    if file is not None and not file.is_file():
+        raise UsageError(f"there is no configuration file '{file}'")
+    resolved = resolve(flags, process_environment(), file or find_file(Path.cwd()))
+    config = resolved.config
+    folder = Path(config.report_dir) if config.report_dir else _default_folder(spec)
+    prepare(folder, force=force)
+    with streams.progress() as progress:
+        progress("importing torch")
+        found = _check(spec, overrides, resolved, progress)
+        progress("writing the report")
+        write(found, folder, config.report, force=force)
+    return found, folder
+
+
+def _check(spec: str, overrides: dict[str, Any], resolved: Resolved, progress: Any) -> Report:
+    import torch
+
+    from node_diag.loader import load
+    from node_diag.pipeline import Request, gate_specs, run_check
+
+    config = resolved.config
+    gate_specs(config, resolved.sources)  # a misspelt gate is told before the work, not after
+    torch.manual_seed(config.seed)
+    problem = load(spec, overrides)
+    request = Request(
+        problem, config, spec, overrides, resolved.sources, command_line(spec, overrides, config)
+    )
+    return run_check(request, progress)
+
+
+def describe(spec: str, assignments: list[str]) -> str:
+    """Text of ``node-diag show``."""
+    import inspect
+
+    from node_diag.loader import load
+
+    problem = load(spec, parse_assignments(assignments))
+    doc = inspect.getdoc(inspect.getmodule(type(problem.func))) or ""
+    shapes = ", ".join(str(tuple(shape)) for shape in problem.layout.shapes)
+    lines = [
+        f"{problem.name}: {problem.description}".rstrip(": "),
+        *(["", doc] if doc and "torch" not in type(problem.func).__module__ else []),
+        "",
+        f"state    {shapes}, {problem.layout.numel} numbers, {problem.dtype}",
+        f"times    {', '.join(f'{t:g}' for t in problem.ts[:6])}{' …' if len(problem.ts) > 6 else ''}",
+        f"source   {problem.source}",
+        f"exact    {'closed form' if problem.exact else 'no closed form'}",
+        "parameters" if problem.params else "parameters  none",
+    ]
+    for name, p in problem.params.items():
+        value = f" = {float(p.detach()):g}" if p.numel() == 1 else ""
+        lines.append(f"  {name}  {tuple(p.shape)}{value}")
+    return "\n".join(lines)
+
+
+def parse_assignments(assignments: list[str]) -> dict[str, Any]:
+    """``["mu=2", "name=x"]`` → ``{"mu": 2, "name": "x"}``.
+
+    Raises:
+        UsageError: an entry has no name or no '='.
+    """
+    found: dict[str, Any] = {}
+    for text in assignments:
+        name, separator, value = text.partition("=")
+        if not separator or not name.strip().isidentifier():
+            raise UsageError(f"--set {text}: write it as NAME=VALUE")
+        found[name.strip()] = _literal(value.strip())
+    return found
+
+
+def _literal(text: str) -> Any:
+    named = {"true": True, "false": False, "none": None, "null": None}
+    if text.lower() in named:
+        return named[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def command_line(spec: str, overrides: Mapping[str, Any], config: CheckConfig) -> str:
+    """The line that runs the same check again: every value that is not a default."""
+    words = ["node-diag", "check", spec]
+    for name, value in overrides.items():
+        words += ["--set", f"{name}={value}"]
+    usual = CheckConfig(rtol=config.rtol)
+    flag = {"methods": "method", "gates": "gate"}
+    for name in CheckConfig.model_fields:
+        value = getattr(config, name)
+        default = CheckConfig().rtol if name == "rtol" else getattr(usual, name)
+        if value == default or name in ("report", "report_dir"):
+            continue
+        values = [",".join(value)] if name == "methods" else value if isinstance(value, list) else [value]
+        for one in values:
+            words += [f"--{flag.get(name, name).replace('_', '-')}", f"{one:g}" if isinstance(one, float) else str(one)]
+    return shlex.join(words)
+
+
+def _default_folder(spec: str) -> Path:
+    name = Path(spec.partition(":")[0]).stem or "problem"
+    stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+    folder = Path("reports", name, stamp)
+    number = 2
+    while folder.exists():
+        folder = Path("reports", name, f"{stamp}-{number}")
+        number += 1
+    return folder

@@ -1,0 +1,64 @@
+"""stdout for the result, stderr for everything else, and whether either takes colours."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from rich.console import Console
+from rich.status import Status
+
+
+class Streams:
+    """The two streams of a command. Colour: flag > NO_COLOR > FORCE_COLOR > terminal."""
+
+    def __init__(self, *, no_color: bool, quiet: bool) -> None:
+        self.quiet = quiet
+        self.out = _console(sys.stdout, no_color)
+        self.err = _console(sys.stderr, no_color)
+
+    def note(self, text: str) -> None:
+        """One line on stderr, unless quiet."""
+        if not self.quiet:
+            self.err.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    @contextmanager
+    def progress(self) -> Iterator[Progress]:
+        """A line on stderr that says which stage is running."""
+        status = Progress(self)
+        try:
+            yield status
+        finally:
+            status.stop()
+
+
+class Progress:
+    """Called with the name of each stage; a spinner on a terminal, a line each elsewhere."""
+
+    def __init__(self, streams: Streams) -> None:
+        self._streams = streams
+        self._status: Status | None = None
+        if not streams.quiet and streams.err.is_terminal:
+            self._status = streams.err.status("starting")
+            self._status.start()
+
+    def __call__(self, stage: str) -> None:
+        """Show that a stage begins."""
+        if self._status is not None:
+            self._status.update(stage)
+        else:
+            self._streams.note(f"… {stage}")
+
+    def stop(self) -> None:
+        """Take the display away."""
+        if self._status is not None:
+            self._status.stop()
+
+
+def _console(stream: TextIO, no_color: bool) -> Console:
+    plain = no_color or bool(os.environ.get("NO_COLOR"))
+    forced = False if plain and not stream.isatty() else None
+    return Console(file=stream, no_color=plain or None, force_terminal=forced, highlight=False)
