@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from node_diag import __version__
+from node_diag.background import Background
 from node_diag.config import CheckConfig
 from node_diag.diagnosis.gates import GateSpec, evaluate, parse_gate, parse_max_grad_error
 from node_diag.diagnosis.metrics import compare
@@ -102,9 +103,13 @@ def run_check(request: Request, progress: Progress = lambda _: None) -> Report:
     setup = make_setup(problem, config)
     progress("forward solve")
     solution, nfe = _forward(problem, setup)
-    outcomes = [_run_method(name, problem, setup, solution, progress) for name in config.methods]
-    references = _references(problem, setup, solution, config, progress)
-    for outcome in outcomes:
+    with Background(lambda: _references(problem, setup, solution, config)) as background:
+        outcomes = [
+            _run_method(name, problem, setup, solution, progress) for name in config.methods
+        ]
+        progress("references")
+        references = background.result()
+    for outcome in outcomes:  # alone on the machine, as far as that is up to us
         _time(outcome, problem, setup, config.repeat, progress)
     progress("report")
     return _assemble(request, problem, setup, (solution, nfe), outcomes, references, gates)
@@ -205,16 +210,13 @@ class _Truths:
 
 
 def _references(
-    problem: Problem, setup: Setup, solution: Solution, config: CheckConfig, progress: Progress
+    problem: Problem, setup: Setup, solution: Solution, config: CheckConfig
 ) -> _Truths:
     """References are computed in float64 on the CPU, at the parameters as they are."""
     reference_problem = problem.to(torch.float64, torch.device("cpu"))
     tableau = setup.forward.tableau
-    progress("continuous reference")
     continuous = _try(lambda: _continuous(reference_problem, solution, config.reference))
-    progress("discrete reference")
     discrete = _try(lambda: frozen_reference(reference_problem, tableau, solution.grid))
-    progress("unfrozen finite differences")
     unfrozen = _try(lambda: _unfrozen(problem, setup))
     return _Truths(continuous, discrete, unfrozen)
 

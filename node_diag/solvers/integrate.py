@@ -195,6 +195,8 @@ class _Run:
                 k0 = trial.ks[0]
                 ceiling = 1.0
                 self._refuse_tiny(number(step) * number(factor), trial)
+            if self.graph != "traced":  # a clipped step is t1 − t, which has a graph; its retry has not
+                step = number(step)
             h = step * factor if not clipped or number(ratio) > 1.0 else h
 
     def _first(self, k0: Tensor) -> Time:
