@@ -27,7 +27,11 @@ def vjp(
     live, weights = zip(*pairs, strict=True)
     for watch in _watchers:
         watch(live)
-    products = torch.autograd.grad(live, inputs, weights, allow_unused=True)
+    # A scalar, not grad_outputs: checking those, torch imports sympy on its first backward pass.
+    with torch.enable_grad():
+        parts = [torch.dot(o.reshape(-1), w.reshape(-1)) for o, w in zip(live, weights, strict=True)]
+        total = parts[0] if len(parts) == 1 else torch.stack(parts).sum()
+    products = torch.autograd.grad(total, inputs, allow_unused=True)
     return [
         torch.zeros_like(x) if product is None else product
         for x, product in zip(inputs, products, strict=True)

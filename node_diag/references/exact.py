@@ -42,7 +42,8 @@ def _gradient(problem: Problem, inputs: Vector) -> Vector:
     zs = _closed_form(problem, ts, z0, shaped)
     cotangents, direct = loss_vjp(problem, zs)
     inputs_ = [z0, *leaves.values(), ts]
-    found = torch.autograd.grad(zs, inputs_, cotangents.double(), allow_unused=True)
+    total = (zs * cotangents.double()).sum()
+    found = torch.autograd.grad(total, inputs_, allow_unused=True)
     filled = [
         np.zeros(x.numel()) if g is None else g.numpy() for x, g in zip(inputs_, found, strict=True)
     ]
