@@ -1,0 +1,1 @@
+"""One file for each format: the plug-ins behind ``--report``."""

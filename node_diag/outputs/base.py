@@ -1,0 +1,82 @@
+"""What an output is, and the one place that writes a report to disk."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+import numpy as np
+
+from node_diag.outputs.folder import check, replace
+from node_diag.records import Report
+from node_diag.registry import OUTPUTS
+
+
+class Output(Protocol):
+    """A format: one file in ``outputs/formats`` that defines ``OUTPUT``."""
+
+    def render(self, report: Report) -> dict[str, bytes]:
+        """Files by their path in the report folder, with forward slashes. Touches no disk."""
+        ...
+
+
+def prepare(folder: Path, *, force: bool = False) -> None:
+    """Make sure, before a long run, that its report can be written.
+
+    Creates the folder's parents.
+
+    Raises:
+        UsageError: the folder is not empty and may not be replaced, or cannot be written to.
+    """
+    check(folder, force=force)
+
+
+def write(
+    report: Report, folder: Path, formats: Sequence[str], *, force: bool = False
+) -> list[Path]:
+    """Write a report folder; a reader sees the whole of it or nothing.
+
+    Args:
+        report: the record; report.json is written whatever the formats.
+        folder: where to; created with its parents.
+        formats: names from the ``OUTPUTS`` registry.
+        force: replace an earlier report of node-diag in this folder.
+
+    Returns:
+        Paths of the files, report.json first.
+
+    Raises:
+        UsageError: an unknown format, a folder that may not be replaced, or one that cannot be
+            written to.
+    """
+    files = render(report, formats)
+    replace(folder, files, force=force)
+    return [folder / name for name in files]
+
+
+def render(report: Report, formats: Sequence[str]) -> dict[str, bytes]:
+    """All files of a report folder by relative path; nothing is written.
+
+    Raises:
+        UsageError: an unknown format.
+    """
+    names = dict.fromkeys(["json", *(OUTPUTS.canonical(name) for name in formats)])
+    files: dict[str, bytes] = {}
+    for name in names:
+        output: Output = OUTPUTS.load(name)
+        files |= {_inside(path): content for path, content in output.render(report).items()}
+    if report.arrays:
+        buffer = io.BytesIO()
+        np.savez(buffer, **report.arrays)
+        files["arrays.npz"] = buffer.getvalue()
+    return files
+
+
+def _inside(path: str) -> str:
+    """The path, which has to stay in the folder: a plug-in that leaves it is a bug."""
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or ".." in parts:
+        raise ValueError(f"an output wants to write outside the report folder: {path!r}")
+    return path

@@ -1,0 +1,12 @@
+"""Figures drawn from a report with matplotlib, each with a description and its numbers."""
+
+from node_diag.outputs.figures import cost, gradient_error, reconstruction_error, steps, trajectory
+from node_diag.outputs.figures.plot import Plot
+
+PLOTS: tuple[Plot, ...] = (
+    gradient_error.PLOT,
+    trajectory.PLOT,
+    reconstruction_error.PLOT,
+    steps.PLOT,
+    cost.PLOT,
+)

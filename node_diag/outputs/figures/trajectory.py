@@ -1,0 +1,190 @@
+"""Forward trajectory, and the one a reverse-time solve went through instead."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from node_diag.outputs.figures.canvas import WIDTH, Handle, blank, label, label_width, place
+from node_diag.outputs.figures.curves import component, finite, thin, time_span
+from node_diag.outputs.figures.plot import Plot
+from node_diag.outputs.figures.style import INK, Look, looks
+from node_diag.outputs.foreign import shorten
+from node_diag.outputs.numbers import general, scientific
+from node_diag.outputs.table import Table, thinned
+from node_diag.outputs.verdict import listed
+from node_diag.records import Report, Trajectory
+
+MOST_COMPONENTS = 4
+ROOM = 0.5
+"""How far, in extents of the forward trajectory, a reconstruction may stretch an axis."""
+_PHASE_HEIGHT, _SERIES_HEIGHT = 3.9, 1.35
+
+
+def frame(forward: Sequence[float], others: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """Limits that show all of the forward values, and of the others what lies near them."""
+    own = finite(forward) or [0.0]
+    low, high = min(own), max(own)
+    room = ROOM * ((high - low) or abs(high) or 1.0)
+    near = [v for values in others for v in finite(values) if low - room <= v <= high + room]
+    far = [v for values in others for v in values if not low - room <= v <= high + room]
+    # A curve that leaves is seen leaving: the room is shown on that side.
+    bottom = min([low, *near, *(low - room for v in far if v < low)])
+    top = max([high, *near, *(high + room for v in far if v > high)])
+    margin = 0.05 * ((top - bottom) or 1.0)
+    return bottom - margin, top + margin
+
+
+def draw(report: Report) -> Figure:
+    """Phase plane of a state with two components, else one panel per component over time."""
+    series = report.series
+    styles = looks([m.name for m in report.methods])
+    curves = {n: t for n, t in series.reconstruction.items() if t.t}
+    entries = _entries(list(curves), styles)
+    is_plane = report.problem.n_state == 2 and len(series.components) == 2
+    shown = min(len(series.components), MOST_COMPONENTS)
+    height = _PHASE_HEIGHT if is_plane else _SERIES_HEIGHT * shown
+    notes = _notes(report, curves, shown)
+    figure, top = blank(_title(curves), entries, height + 0.65, notes)
+    panels = _plane if is_plane else _over_time
+    panels(figure, report, curves, styles, top)
+    return figure
+
+
+def _title(curves: dict[str, Trajectory]) -> str:
+    return "Forward and reconstructed trajectory" if curves else "Forward trajectory"
+
+
+def _entries(names: list[str], styles: dict[str, Look]) -> list[tuple[Handle, str]]:
+    entries: list[tuple[Handle, str]] = [(Line2D([], [], color=INK), "forward")]
+    for name in names:
+        line = Line2D([], [], color=styles[name].colour, ls=styles[name].dash)
+        entries.append((line, f"{shorten(name, 20)}, reconstructed in reverse time"))
+    return entries
+
+
+def _plane(
+    figure: Figure,
+    report: Report,
+    curves: dict[str, Trajectory],
+    styles: dict[str, Look],
+    top: float,
+) -> None:
+    forward = report.series.forward
+    axes = place(figure, 0.95, top + 0.05, _PHASE_HEIGHT)
+    x, y = component(forward, 0), component(forward, 1)
+    axes.plot(thin(x), thin(y), color=INK, lw=1.6, gid="forward")
+    for name, curve in curves.items():
+        look = styles[name]
+        xs, ys = thin(component(curve, 0)), thin(component(curve, 1))
+        axes.plot(xs, ys, color=look.colour, ls=look.dash, gid=name)
+        axes.plot(xs[-1:], ys[-1:], ls="none", marker="X", ms=8, color=look.colour)
+    axes.set_xlim(*frame(x, [component(c, 0) for c in curves.values()]))
+    axes.set_ylim(*frame(y, [component(c, 1) for c in curves.values()]))
+    for point, text, marker in ((0, "t0", "o"), (-1, "t1", "s")):
+        if len(x) > 1:
+            axes.plot(x[point], y[point], marker=marker, color=INK, ms=7)
+            axes.annotate(
+                text, (x[point], y[point]), (7, 7), textcoords="offset points", weight="bold"
+            )
+    names = [shorten(c, 40) for c in report.series.components]
+    label(axes, names[0], names[1], left=0.6)
+
+
+def _over_time(
+    figure: Figure,
+    report: Report,
+    curves: dict[str, Trajectory],
+    styles: dict[str, Look],
+    top: float,
+) -> None:
+    forward = report.series.forward
+    names = [shorten(c, 12) for c in report.series.components[:MOST_COMPONENTS]]
+    axes: Axes | None = None
+    for i, name in enumerate(names):
+        axes = place(
+            figure, 0.75 + label_width(names), top + 0.05 + i * _SERIES_HEIGHT, _SERIES_HEIGHT - 0.2
+        )
+        values = component(forward, i)
+        axes.plot(thin(forward.t), thin(values), color=INK, lw=1.6, gid="forward")
+        others = {method: component(curve, i) for method, curve in curves.items()}
+        for method, ours in others.items():
+            look = styles[method]
+            axes.plot(
+                thin(curves[method].t), thin(ours), color=look.colour, ls=look.dash, gid=method
+            )
+        axes.set_ylim(*frame(values, list(others.values())))
+        axes.set_xlim(*time_span(report))
+        axes.text(-0.7 / WIDTH, 0.5, name, transform=axes.transAxes, ha="right", va="center")
+        axes.tick_params(labelbottom=i == len(names) - 1)
+    if axes:
+        label(axes, "t")
+
+
+def _notes(report: Report, curves: dict[str, Trajectory], shown: int) -> list[str]:
+    notes: list[str] = []
+    n_state = report.problem.n_state
+    if shown < n_state:
+        notes.append(f"The first {shown} of {n_state:,} components.")
+    for name, curve in curves.items():
+        gone = departure(report.series.forward, curve)
+        if gone:
+            t, furthest = gone
+            notes.append(
+                f"{shorten(name, 20)} leaves the frame at t = {general(t)} and gets as far as "
+                f"|z| = {scientific(furthest)}: axes clipped."
+            )
+    return notes
+
+
+def departure(forward: Trajectory, curve: Trajectory) -> tuple[float, float] | None:
+    """When a reconstruction first leaves the frame, and its largest value; None if it stays."""
+    n_shown = min(MOST_COMPONENTS, len(forward.z[0]) if forward.z else 0)
+    values = [component(curve, i) for i in range(n_shown)]
+    frames = [frame(component(forward, i), [values[i]]) for i in range(n_shown)]
+    for j, t in enumerate(curve.t):
+        if any(not low <= v[j] <= high for (low, high), v in zip(frames, values, strict=True)):
+            sizes = [abs(v) for row in values for v in row if not math.isnan(v)]
+            return t, max(sizes, default=math.nan)
+    return None
+
+
+def absent(report: Report) -> str:
+    """Why there is no trajectory."""
+    return "" if report.series.forward.t else "The forward trajectory was not recorded."
+
+
+def describe(report: Report) -> str:
+    """Where the curves start and how far apart they end, in words."""
+    t0, t1 = time_span(report)
+    text = f"Forward trajectory from t0 = {general(t0)} to t1 = {general(t1)}"
+    if not report.series.reconstruction:
+        return f"{text}. No method reconstructs it."
+    parts = [
+        f"{shorten(m.name)} is off by {scientific(m.reconstruction.max_error)} at worst and by "
+        f"{scientific(m.reconstruction.initial_error)} at t0"
+        for m in report.methods
+        if m.reconstruction and m.name in report.series.reconstruction
+    ]
+    names = listed(list(report.series.reconstruction))
+    errors = "; ".join(parts)
+    return f"{text}, and the states {names} ran through in reverse time. Relative error: {errors}."
+
+
+def table(report: Report) -> Table:
+    """States of all curves, one after the other."""
+    curves = {"forward": report.series.forward, **report.series.reconstruction}
+    rows = [
+        (name, general(t), *map(general, z))
+        for name, curve in curves.items()
+        for t, z in zip(curve.t, curve.z, strict=False)
+    ]
+    columns = ("curve", "t", *report.series.components)
+    return thinned(Table("States along the forward and reconstructed trajectories", columns, rows))
+
+
+PLOT = Plot("trajectory", "Forward and reconstructed trajectory", absent, draw, describe, table)

@@ -1,0 +1,142 @@
+"""The report on a terminal. Words accompany colours; narrow terminals lose columns, not digits."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from node_diag.outputs import gate_text
+from node_diag.outputs.foreign import plain, shorten
+from node_diag.outputs.method_table import ALWAYS, COLUMNS, VERDICT, Column
+from node_diag.outputs.numbers import count, general
+from node_diag.outputs.verdict import headline, method_word
+from node_diag.records import Finding, Gate, MethodRecord, Report
+
+_GAP = 2
+_NAME_WIDTH = 24
+_STYLES = {
+    "pass": "green",
+    "FAIL": "bold red",
+    "failed": "bold red",
+    "inconclusive": "yellow",
+    "not judged": "",
+    "error": "bold red",
+    "warning": "yellow",
+    "info": "cyan",
+}
+_VERDICT_STYLES = {
+    "pass": "bold green",
+    "fail": "bold red",
+    "inconclusive": "bold yellow",
+    "info": "bold",
+}
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Print the whole report: header, verdict, methods, findings, gates."""
+    _print(_header(report), console)
+    verdict = headline(report)
+    console.print()
+    _print(Text(plain(verdict.title), _VERDICT_STYLES[verdict.verdict]), console)
+    for sentence in filter(None, (verdict.sentence, verdict.gates)):
+        _print(sentence, console)
+    console.print()
+    _print_methods(report.methods, console)
+    for finding in report.findings:
+        _print_finding(finding, console)
+    _print_gates(report.gates, console)
+
+
+def _header(report: Report) -> Text:
+    """What was solved, and how much work it was."""
+    config, solution = report.config, report.solution
+    parts = [
+        f"rtol {general(config.rtol)} atol {general(config.atol)}",
+        f"loss {general(solution.loss)}",
+        f"{count(solution.n_accepted)} steps + {count(solution.n_rejected)} rejected",
+        f"{count(solution.nfe)} nfe",
+    ]
+    if config.step_size is not None:
+        parts[0] = f"step {general(config.step_size)}"
+    text = Text(shorten(report.problem.name, 40), "bold")
+    text.append(f"  {shorten(config.solver)}  " + "  ".join(parts), "not bold")
+    return text
+
+
+def fitting(methods: list[MethodRecord], width: int) -> list[Column]:
+    """The columns that fit into ``width`` characters with every digit; three at the least."""
+    columns = list(COLUMNS)
+    while len(columns) > ALWAYS and _table_width(columns, methods) > width:
+        columns.pop()
+    return columns
+
+
+def _table_width(columns: list[Column], methods: list[MethodRecord]) -> int:
+    widths = [max(map(len, (c.heading, *(_cell(c, m) for m in methods)))) for c in columns]
+    return sum(widths) + _GAP * (len(widths) - 1)
+
+
+def _cell(column: Column, method: MethodRecord) -> str:
+    return (
+        shorten(column.cell(method), _NAME_WIDTH) if not column.is_number else column.cell(method)
+    )
+
+
+def _print_methods(methods: list[MethodRecord], console: Console) -> None:
+    columns = fitting(methods, console.width)
+    table = Table(
+        box=None,
+        padding=(0, _GAP, 0, 0),
+        pad_edge=False,
+        collapse_padding=True,
+        header_style="bold",
+    )
+    for column in columns:
+        table.add_column(
+            column.heading, justify="right" if column.is_number else "left", no_wrap=True
+        )
+    for method in methods:
+        style = _STYLES[method_word(method)]
+        table.add_row(*(Text(_cell(c, method), style if c is VERDICT else "") for c in columns))
+    if (needed := _table_width(columns, methods)) > console.width:
+        # Left to the terminal to wrap: it must not lose a digit.
+        table.width = needed
+    console.print(table, crop=False, no_wrap=True, overflow="ignore")
+    for method in methods:
+        if method.failure:
+            name = shorten(method.name, _NAME_WIDTH)
+            _print(Text.assemble((name, "bold red"), f" failed: {plain(method.failure)}"), console)
+    left_out = [column.name for column in COLUMNS[len(columns) :]]
+    if left_out:
+        _print(Text(f"Not shown at this width: {', '.join(left_out)}.", "dim"), console)
+
+
+def _print_finding(finding: Finding, console: Console) -> None:
+    console.print()
+    text = Text.assemble((finding.severity, _STYLES[finding.severity]), f" {plain(finding.code)}  ")
+    _print(text.append(plain(finding.message)), console)
+    _print(finding.advice, console, indent=2)
+
+
+def _print(text: Text | str, console: Console, indent: int = 0) -> None:
+    """Wrapped to the width, without the trailing blanks that rich leaves in a pipe."""
+    text = Text(plain(text)) if isinstance(text, str) else text
+    for line in text.wrap(console, max(console.width - indent, 1)):
+        line.rstrip()
+        console.print(
+            Text(" " * indent).append_text(line), no_wrap=True, overflow="ignore", crop=False
+        )
+
+
+def _print_gates(gates: list[Gate], console: Console) -> None:
+    if not gates:
+        return
+    console.print()
+    for gate in gates:
+        word = gate_text.word(gate)
+        text = Text.assemble(f"{plain(gate_text.claim(gate))}  ", (word, _STYLES[word]))
+        text.append(f" (from {plain(gate_text.source(gate))})", "dim")
+        _print(text, console)
+        if reason := gate_text.reason(gate):
+            _print(reason, console, indent=2)

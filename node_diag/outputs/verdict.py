@@ -1,0 +1,158 @@
+"""The result in words: one headline and one sentence of numbers, the same in every output."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from node_diag.outputs.foreign import shorten
+from node_diag.outputs.numbers import scientific, uncertain
+from node_diag.records import (
+    ErrorRecord,
+    Gate,
+    MethodRecord,
+    MissingReference,
+    Reference,
+    Report,
+    Verdict,
+)
+
+WORDS: dict[str, str] = {
+    "pass": "pass",
+    "fail": "FAIL",
+    "inconclusive": "inconclusive",
+    "info": "not judged",
+}
+"""Verdicts as they are printed; capitals make the one that matters stand out without colour."""
+
+
+@dataclass(frozen=True)
+class Headline:
+    """What the run found.
+
+    Attributes:
+        verdict: the worst that can be said of it.
+        title: a few words.
+        sentence: the errors behind them.
+        gates: how the gates came out; empty if none was set.
+    """
+
+    verdict: Verdict
+    title: str
+    sentence: str
+    gates: str
+
+
+def headline(report: Report) -> Headline:
+    """The verdict on a whole report."""
+    wrong = _wrong(report)
+    gates = _gates_sentence(report.gates)
+    return Headline(_overall(report, wrong), _title(report, wrong), _sentence(report), gates)
+
+
+def method_word(method: MethodRecord) -> str:
+    """The verdict on one method as a word."""
+    return "failed" if method.status == "failed" else WORDS[method.verdict]
+
+
+def error_text(error: ErrorRecord | None) -> str:
+    """A relative error with its uncertainty; ``abs`` where only the absolute one is known."""
+    if error is None:
+        return scientific(None)
+    if error.relative_l2 is None:
+        return f"{uncertain(error.absolute_l2, error.uncertainty)} abs"
+    return uncertain(error.relative_l2, error.uncertainty)
+
+
+def why_missing(reference: Reference | None) -> str:
+    """Why there is no such reference; empty if there is one."""
+    return reference.reason if isinstance(reference, MissingReference) else ""
+
+
+def listed(names: Sequence[str]) -> str:
+    """``a, b and c``."""
+    shown = [shorten(name) for name in names]
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+
+
+def _wrong(report: Report) -> list[str]:
+    """Methods whose gradient must not be trusted, in the order of the report."""
+    accused = {f.method for f in report.findings if f.severity == "error"}
+    return [m.name for m in report.methods if m.verdict == "fail" or m.name in accused]
+
+
+def _overall(report: Report, wrong: list[str]) -> Verdict:
+    verdicts = {gate.verdict for gate in report.gates} | {m.verdict for m in report.methods}
+    if wrong or "fail" in verdicts or any(f.severity == "error" for f in report.findings):
+        return "fail"
+    if "inconclusive" in verdicts or report.summary.exit_code:
+        return "inconclusive"
+    return "pass" if "pass" in verdicts else "info"
+
+
+def _title(report: Report, wrong: list[str]) -> str:
+    parts = _accusations(report, wrong)
+    if parts:
+        return "; ".join(parts)
+    if any(f.severity == "error" for f in report.findings):
+        return "Something is wrong that concerns every method"
+    if not any(m.errors and (m.errors.continuous or m.errors.discrete) for m in report.methods):
+        return "No verdict: there is no reference to compare with"
+    undecided = [m.name for m in report.methods if m.verdict == "inconclusive"]
+    if undecided:
+        return f"{listed(undecided)} cannot be judged: the reference is not known well enough"
+    return "Nothing wrong was found"
+
+
+def _accusations(report: Report, wrong: list[str]) -> list[str]:
+    """What is said of the methods that must not be trusted; a missed limit is no wrong gradient."""
+    accused = {f.method for f in report.findings if f.severity == "error"}
+    failed = [m.name for m in report.methods if m.status == "failed"]
+    bad = [name for name in wrong if name not in failed and name in accused]
+    missed = [name for name in wrong if name not in failed and name not in accused]
+    parts = (
+        [f"{listed(bad)} {'returns a' if len(bad) == 1 else 'return'} wrong gradient"]
+        if bad
+        else []
+    )
+    if len(bad) > 1:
+        parts = [parts[0] + "s"]
+    parts += (
+        [f"{listed(missed)} missed {'its limit' if len(missed) == 1 else 'their limits'}"]
+        if missed
+        else []
+    )
+    return parts + ([f"{listed(failed)} failed"] if failed else [])
+
+
+def _sentence(report: Report) -> str:
+    """Errors of all methods, the smallest first."""
+    for kind in ("continuous", "discrete"):
+        errors = {m.name: getattr(m.errors, kind) for m in report.methods if m.errors}
+        known = {name: error for name, error in errors.items() if error is not None}
+        if known:
+            pairs = sorted(known.items(), key=lambda pair: _size(pair[1]))
+            texts = [f"{shorten(name)} {error_text(error)}" for name, error in pairs]
+            return f"Relative error against the {kind} truth: {', '.join(texts)}."
+    reasons = [why_missing(report.references.continuous), why_missing(report.references.discrete)]
+    return "; ".join(filter(None, reasons)) or "No method returned a gradient."
+
+
+def _size(error: ErrorRecord) -> float:
+    """Sort key; NaN last."""
+    value = error.absolute_l2 if error.relative_l2 is None else error.relative_l2
+    return value if value == value else float("inf")
+
+
+def _gates_sentence(gates: list[Gate]) -> str:
+    if not gates:
+        return ""
+    total = len(gates)
+    if all(gate.verdict == "pass" for gate in gates):
+        return "The gate passed." if total == 1 else f"All {total} gates passed."
+    counts = {
+        "failed": sum(gate.verdict == "fail" for gate in gates),
+        "could not be decided": sum(gate.verdict in ("inconclusive", "info") for gate in gates),
+    }
+    parts = [f"{n} {word}" for word, n in counts.items() if n]
+    return f"Of {total} gate{'s' if total > 1 else ''}, {' and '.join(parts)}."
