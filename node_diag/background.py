@@ -81,6 +81,8 @@ def _work(compute: Callable[[], Any], write_end: int) -> None:
     """In the child: compute, send, and leave without running anybody's exit handlers."""
     code = 1
     try:
+        # The parent kills this process when it is interrupted itself.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         # OpenMP's threads do not survive a fork; with one thread none are asked for.
         torch.set_num_threads(1)
         payload = pickle.dumps(compute())

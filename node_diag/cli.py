@@ -12,6 +12,7 @@ import typer
 
 from node_diag import __version__
 from node_diag.errors import NodeDiagError
+from node_diag.interrupts import insistent
 
 if TYPE_CHECKING:
     from node_diag.records import Report
@@ -197,7 +198,8 @@ def main() -> None:
 
 def _run(verbose: bool) -> int:
     try:
-        code = app(standalone_mode=False)
+        with insistent():
+            code = app(standalone_mode=False)
     except click.exceptions.Abort:
         return 130
     except click.ClickException as error:
@@ -223,14 +225,14 @@ def _run(verbose: bool) -> int:
 
 
 def _show_user_traceback(error: BaseException) -> None:
-    """The traceback of the person's own code, from its first frame outside node-diag and torch."""
+    """The traceback of the person's own code: without the frames of node-diag and torch above it."""
     import traceback
 
-    here = str(Path(__file__).parent)
+    foreign = [str(Path(__file__).parent), "<frozen"]
+    if "torch" in sys.modules:
+        foreign.append(str(Path(sys.modules["torch"].__file__ or "").parent))
     frames = traceback.extract_tb(error.__traceback__)
-    own = [i for i, frame in enumerate(frames) if not frame.filename.startswith((here, "<frozen"))]
+    own = [i for i, frame in enumerate(frames) if not frame.filename.startswith(tuple(foreign))]
     kept = frames[own[0] :] if own else frames
     lines = ["Traceback (most recent call last):\n", *traceback.format_list(kept)]
     sys.stderr.write("".join([*lines, *traceback.format_exception_only(error)]))
-
-

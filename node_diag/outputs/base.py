@@ -25,8 +25,6 @@ class Output(Protocol):
 def prepare(folder: Path, *, force: bool = False) -> None:
     """Make sure, before a long run, that its report can be written.
 
-    Creates the folder's parents.
-
     Raises:
         UsageError: the folder is not empty and may not be replaced, or cannot be written to.
     """

@@ -15,7 +15,7 @@ _OURS = frozenset({"figures", "tables", "arrays.npz", "junit.xml"})
 
 
 def check(folder: Path, *, force: bool) -> None:
-    """Make sure that ``folder`` can be created or replaced; creates its parents.
+    """Make sure that ``folder`` can be created or replaced, by trying it; nothing stays behind.
 
     Raises:
         UsageError: it may not be replaced, or its parent cannot be written to.
@@ -23,10 +23,12 @@ def check(folder: Path, *, force: bool) -> None:
     folder = folder.absolute()
     try:
         _may_replace(folder, force=force)
+        missing = [parent for parent in folder.parents if not parent.exists()]
         folder.parent.mkdir(parents=True, exist_ok=True)
         trial = _sibling(folder, "trial")
         trial.mkdir()
-        trial.rmdir()
+        for made in (trial, *missing):
+            made.rmdir()
     except OSError as error:
         raise _unwritable(folder, error) from error
 
