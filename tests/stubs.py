@@ -7,24 +7,20 @@ itself.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from node_diag.records import (
     ConfigRecord,
     Cost,
     Environment,
-    ErrorRecord,
     Errors,
     Finding,
     Gate,
-    GradientRecord,
     MethodRecord,
     MissingReference,
     PaperCost,
-    ParameterError,
     ProblemRecord,
     Reconstruction,
-    ReferenceRecord,
     References,
     Report,
     SolutionRecord,
@@ -32,102 +28,50 @@ from node_diag.records import (
     Tool,
     Verdict,
 )
-from tests.stub_series import N_ACCEPTED, N_REJECTED, T_END, State, norm, series
-
-Kind = Literal["exact", "sensitivity", "finite-difference"]
-
-
-def gradient(z0: State, mu: float, t0: float, t1: float) -> GradientRecord:
-    """A van der Pol gradient."""
-    return GradientRecord(z0=list(z0), t0=t0, t1=t1, ts=[t0, t1], params={"mu": [mu]})
+from tests.stub_gradients import DISCRETE, GRADIENTS, TRUTH, error, reference
+from tests.stub_series import N_ACCEPTED, N_REJECTED, T_END, series
 
 
-TRUTH = gradient((3.66155497, 0.6291383), 3.78914636, 1.25816, -1.25832)
-DISCRETE = gradient((3.66260843, 0.62931592), 3.78986617, 1.25832, -1.25832)
-GRADIENTS = {
-    "adjoint": gradient((-4756568.76, 5240595.86), -25.8887, 1.0481e7, -1.25832),
-    "aca": DISCRETE,
-    "naive": gradient((3.7022, 0.6429), 3.8772, 1.25832, -1.25832),
-}
-
-
-def vector(g: GradientRecord) -> list[float]:
-    """z0 and all parameters, one after the other."""
-    return [*(g.z0 or []), *(x for p in g.params.values() for x in p or [])]
-
-
-def difference(a: list[float], b: list[float]) -> list[float]:
-    return [x - y for x, y in zip(a, b, strict=True)]
-
-
-def tensor_error(ours: list[float], truth: list[float], bar: float) -> ParameterError:
-    gap = difference(ours, truth)
-    return ParameterError(
-        relative_l2=norm(gap) / norm(truth),
-        max_abs=max(map(abs, gap)),
-        uncertainty=bar / norm(truth) * (1 + norm(gap) / norm(truth)),
-    )
-
-
-def error(ours: GradientRecord, truth: GradientRecord, bar: float) -> ErrorRecord:
-    """Distance of a gradient from a reference known to the absolute L2 uncertainty ``bar``."""
-    a, b = vector(ours), vector(truth)
-    gap = difference(a, b)
-    dot = sum(x * y for x, y in zip(a, b, strict=True))
-    return ErrorRecord(
-        relative_l2=norm(gap) / norm(b),
-        uncertainty=bar / norm(b) * (1 + norm(gap) / norm(b)),
-        absolute_l2=norm(gap),
-        max_abs=max(map(abs, gap)),
-        cosine=dot / (norm(a) * norm(b)),
-        norm_ratio=norm(a) / norm(b),
-        by_parameter={
-            "z0": tensor_error(ours.z0 or [], truth.z0 or [], bar),
-            **{
-                name: tensor_error(ours.params[name] or [], truth.params[name] or [], bar)
-                for name in truth.params
-            },
-            "t0": tensor_error([ours.t0], [truth.t0], bar),
-            "t1": tensor_error([ours.t1], [truth.t1], bar),
-        },
-    )
-
-
-def reference(kind: Kind, truth: GradientRecord, bar: float, **details: Any) -> ReferenceRecord:
-    """A reference with the same absolute uncertainty everywhere."""
-    names = ["z0", "t0", "t1", *truth.params]
-    return ReferenceRecord(
-        kind=kind,
-        gradient=truth,
-        uncertainty=bar / norm(vector(truth)),
-        absolute_uncertainty=bar,
-        norm=norm(vector(truth)),
-        uncertainty_by_parameter=dict.fromkeys(names, bar),
-        details=details,
-    )
-
-
-def cost(backward: int, steps: int, saved: int, depth: int, seconds: float) -> Cost:
-    return Cost(
-        nfe_forward=1010,
-        nfe_backward=backward,
-        nvjp_backward=max(backward, 1010),
-        n_steps_backward=steps,
-        saved_bytes=saved,
-        peak_bytes=saved + 4096,
-        graph_depth=depth,
-        live_graph_depth=min(depth, 61),
-        forward_s=0.0848,
-        backward_s=seconds,
-        repeats=3,
-        spread_s=0.0021,
-    )
+def cost(**changes: Any) -> Cost:
+    """What all methods have in common, and what each measured."""
+    common = {"nfe_forward": 1010, "repeats": 3, "spread_s": 0.0021}
+    return Cost(**(common | changes))
 
 
 COSTS = {
-    "adjoint": cost(580, 87, 16, 0, 0.5974),
-    "aca": cost(768, 128, 2080, 7808, 0.1822),
-    "naive": cost(0, 128, 1_310_720, 16_412, 0.1845),
+    "adjoint": cost(
+        nfe_backward=646,
+        nvjp_backward=644,
+        n_steps_backward=95,
+        saved_bytes=72,
+        peak_bytes=1040,
+        graph_depth=4508,
+        live_graph_depth=7,
+        forward_s=0.0785,
+        backward_s=0.2647,
+    ),
+    "aca": cost(
+        nfe_backward=768,
+        nvjp_backward=768,
+        n_steps_backward=128,
+        saved_bytes=3208,
+        peak_bytes=3536,
+        graph_depth=7680,
+        live_graph_depth=60,
+        forward_s=0.0667,
+        backward_s=0.1779,
+    ),
+    "naive": cost(
+        nfe_backward=0,
+        nvjp_backward=1009,
+        n_steps_backward=128,
+        saved_bytes=167_184,
+        peak_bytes=167_488,
+        graph_depth=11_328,
+        live_graph_depth=11_328,
+        forward_s=0.1457,
+        backward_s=0.1346,
+    ),
 }
 DESCRIPTIONS = {
     "adjoint": "Continuous adjoint: a second solve backward in time from z(t1)",
@@ -219,19 +163,19 @@ def paper_cost() -> dict[str, dict[str, PaperCost]]:
 
     return {
         "adjoint": {
-            "evaluations": entry("N_f·(N_t + N_r)·m", 1690, 1590),
-            "memory": entry("N_f", 56, 16),
-            "depth": entry("N_f·N_r", 3_480, 0),
+            "evaluations": entry("N_f·(N_t + N_r)·m", 1756.125, 1656),
+            "memory": entry("N_f", 32, 72),
+            "depth": entry("N_f·N_r", 3990, 4508),
         },
         "aca": {
-            "evaluations": entry("N_f·N_t·(m + 1)", 1778, 1778),
-            "memory": entry("N_f + N_t", 9_784, 2_080),
-            "depth": entry("N_f·N_t", 7_680, 7_808),
+            "evaluations": entry("N_f·N_t·(m + 1)", 1776, 1778),
+            "memory": entry("N_f + N_t", 2536, 3208),
+            "depth": entry("N_f·N_t", 7680, 7680),
         },
         "naive": {
-            "evaluations": entry("N_f·N_t·m·2", 2_016, 2_020),
-            "memory": entry("N_f·N_t·m", 1_297_408, 1_310_720),
-            "depth": entry("N_f·N_t·m", 16_128, 16_412),
+            "evaluations": entry("N_f·N_t·m·2", 2016, 2019),
+            "memory": entry("N_f·N_t·m", 81_984, 167_184),
+            "depth": entry("N_f·N_t·m", 10_080, 11_328),
         },
     }
 
@@ -334,4 +278,5 @@ def stock_report(**changes: Any) -> Report:
         "series": series(),
         "paper_cost": paper_cost(),
     }
-    return Report(**(fields | changes))
+    # A copy: tests change their reports, and the gradients above are shared.
+    return Report(**(fields | changes)).model_copy(deep=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 import numpy as np
 
+from node_diag import parallel
 from node_diag.outputs.folder import check, replace
 from node_diag.records import Report
 from node_diag.registry import OUTPUTS
@@ -61,15 +63,20 @@ def render(report: Report, formats: Sequence[str]) -> dict[str, bytes]:
         UsageError: an unknown format.
     """
     names = dict.fromkeys(["json", *(OUTPUTS.canonical(name) for name in formats)])
-    files: dict[str, bytes] = {}
-    for name in names:
-        output: Output = OUTPUTS.load(name)
-        files |= {_inside(path): content for path, content in output.render(report).items()}
+    drawn = {"png", "html"} & names.keys()
+    tasks = {name: partial(_render, name, report) for name in (*drawn, *(names.keys() - drawn))}
+    done = parallel.compute(tasks) if len(drawn) > 1 else {name: tasks[name]() for name in names}
+    files: dict[str, bytes] = {path: content for name in names for path, content in done[name].items()}
     if report.arrays:
         buffer = io.BytesIO()
         np.savez(buffer, **report.arrays)
         files["arrays.npz"] = buffer.getvalue()
     return files
+
+
+def _render(name: str, report: Report) -> dict[str, bytes]:
+    output: Output = OUTPUTS.load(name)
+    return {_inside(path): content for path, content in output.render(report).items()}
 
 
 def _inside(path: str) -> str:

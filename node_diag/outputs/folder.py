@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from node_diag.errors import UsageError
@@ -15,7 +16,7 @@ _OURS = frozenset({"figures", "tables", "arrays.npz", "junit.xml"})
 
 
 def check(folder: Path, *, force: bool) -> None:
-    """Make sure that ``folder`` can be created or replaced, by trying it; nothing stays behind.
+    """Make sure that ``folder`` can be created or replaced; leaves nothing behind.
 
     Raises:
         UsageError: it may not be replaced, or its parent cannot be written to.
@@ -23,12 +24,14 @@ def check(folder: Path, *, force: bool) -> None:
     folder = folder.absolute()
     try:
         _may_replace(folder, force=force)
-        missing = [parent for parent in folder.parents if not parent.exists()]
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        trial = _sibling(folder, "trial")
-        trial.mkdir()
-        for made in (trial, *missing):
-            made.rmdir()
+        missing = _missing_parents(folder)
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            trial = _sibling(folder, "trial")
+            trial.mkdir()
+            trial.rmdir()
+        finally:
+            _remove_empty(missing)
     except OSError as error:
         raise _unwritable(folder, error) from error
 
@@ -44,7 +47,7 @@ def replace(folder: Path, files: Mapping[str, bytes], *, force: bool) -> None:
     """
     folder = folder.absolute()
     check(folder, force=force)
-    partial = _sibling(folder, "partial")
+    missing, partial = _missing_parents(folder), _sibling(folder, "partial")
     try:
         for name, content in files.items():
             path = partial / name
@@ -56,6 +59,19 @@ def replace(folder: Path, files: Mapping[str, bytes], *, force: bool) -> None:
     finally:
         # Also after Ctrl-C: whatever happened, no half of a report is left.
         shutil.rmtree(partial, ignore_errors=True)
+        _remove_empty(missing)
+
+
+def _missing_parents(folder: Path) -> list[Path]:
+    """Parents that do not exist yet, the innermost first."""
+    return [parent for parent in folder.parents if not parent.exists()]
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Remove those that are there and empty."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _swap(new: Path, folder: Path) -> None:

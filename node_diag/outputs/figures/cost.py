@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from node_diag.outputs.figures.canvas import WIDTH, Handle, blank, label_width, place
+from node_diag.outputs.figures.curves import method_names
 from node_diag.outputs.figures.plot import Plot
 from node_diag.outputs.figures.style import INK, MUTED, Look, looks
 from node_diag.outputs.foreign import shorten
@@ -62,7 +63,7 @@ def _own(cost: Cost, quantity: str) -> float:
 
 def draw(report: Report) -> Figure:
     """Three panels of bars with the formula's value as a diamond, and both numbers beside them."""
-    styles = looks([m.name for m in report.methods])
+    styles = looks(method_names(report))
     n = sum(m.cost is not None for m in report.methods)
     entries: list[tuple[Handle, str]] = [
         (Patch(color=MUTED), "measured"),
@@ -99,9 +100,9 @@ def _panel(axes: Axes, quantity: str, entries: list[Bar], styles: dict[str, Look
     for i, bar in enumerate(entries):
         if 0 < bar.measured < math.inf:
             colour = styles[bar.method].colour
-            axes.barh(i, bar.measured - low, left=low, height=0.62, color=colour, gid=bar.method)
+            axes.barh(i, bar.measured - low, left=low, height=0.62, color=colour, label=bar.method)
         if bar.formula and math.isfinite(bar.formula):
-            axes.plot(bar.formula, i, marker="D", mfc="none", mec=INK, mew=1.4, ms=7)
+            axes.plot(bar.formula, i, ls="none", marker="D", mfc="none", color=INK, mew=1.4, ms=7)
         numbers = (bar.measured, bar.formula)
         for x, value, colour in zip(_columns(axes), numbers, (INK, MUTED), strict=True):
             text = NOTHING if value is None else amount(quantity, value)

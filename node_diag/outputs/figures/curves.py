@@ -32,3 +32,8 @@ def finite(values: Iterable[float]) -> list[float]:
 def time_span(report: Report) -> tuple[float, float]:
     """t0 and t1, in the order of integration."""
     return report.problem.t0, report.problem.t1
+
+
+def method_names(report: Report) -> list[str]:
+    """Every method that any figure shows, in the order of the report."""
+    return list(dict.fromkeys((*(m.name for m in report.methods), *report.series.reconstruction)))

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from node_diag.outputs.figures.canvas import Handle, blank, decades, label, label_width, place
+from node_diag.outputs.figures.curves import method_names
 from node_diag.outputs.figures.plot import Plot
 from node_diag.outputs.figures.style import BAND, INK, MUTED, RULE, Look, looks
 from node_diag.outputs.foreign import shorten
@@ -91,7 +92,7 @@ def limits(errors: Errors) -> tuple[float, float]:
 def draw(report: Report) -> Figure:
     """One row per tensor, one marker per method, the uncertainty of the truth in grey."""
     errors = select(report)
-    styles = looks([m.name for m in report.methods])
+    styles = looks(method_names(report))
     n_methods, n_tensors = len(errors.by_method), len(errors.tensors)
     pitch = max(0.3, (0.17 if n_tensors <= _FEW else 0.11) * n_methods + 0.08)
     height = pitch * n_tensors
@@ -120,7 +121,7 @@ def draw(report: Report) -> Figure:
     _whole(axes)
     for i, (name, by_tensor) in enumerate(errors.by_method.items()):
         offset = 0.7 * ((i + 0.5) / len(errors.by_method) - 0.5)
-        _markers(axes, styles[name], [by_tensor.get(t) for t in errors.tensors], offset)
+        _markers(axes, name, styles[name], [by_tensor.get(t) for t in errors.tensors], offset)
     return figure
 
 
@@ -173,7 +174,7 @@ def _whole(axes: Axes) -> None:
 
 
 def _markers(
-    axes: Axes, look: Look, errors: Sequence[ParameterError | None], offset: float
+    axes: Axes, name: str, look: Look, errors: Sequence[ParameterError | None], offset: float
 ) -> None:
     """Errors as filled markers; what is on no logarithmic axis as a hollow one at its edge."""
     points = {i + offset: error for i, error in enumerate(errors) if error is not None}
@@ -182,7 +183,14 @@ def _markers(
         for y, e in points.items()
         if e.relative_l2 is not None and _SMALLEST < e.relative_l2 < math.inf
     }
-    axes.plot(list(filled.values()), list(filled), ls="none", marker=look.marker, color=look.colour)
+    axes.plot(
+        list(filled.values()),
+        list(filled),
+        ls="none",
+        marker=look.marker,
+        color=look.colour,
+        label=name,
+    )
     low, high = axes.get_xlim()
     inset = (high / low) ** 0.012
     for y in points.keys() - filled.keys():
@@ -190,7 +198,7 @@ def _markers(
         text = f"{scientific(points[y].max_abs)} absolute" if value is None else scientific(value)
         if value is not None and not value <= _SMALLEST:
             edge, side, space = high / inset, "right", f"{{}}{_SPACE}"
-        axes.plot(edge, y, marker=look.marker, mec=look.colour, mfc="none", ms=5, clip_on=False)
+        axes.plot(edge, y, ls="none", marker=look.marker, color=look.colour, mfc="none", ms=5)
         axes.text(edge, y, space.format(text), size=9, ha=side, va="center")
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from node_diag.outputs.figures.canvas import Handle, blank, decades, label, place
-from node_diag.outputs.figures.curves import thin, time_span
+from node_diag.outputs.figures.curves import method_names, thin, time_span
 from node_diag.outputs.figures.plot import Plot
 from node_diag.outputs.figures.style import INK, looks
 from node_diag.outputs.foreign import shorten
@@ -36,7 +36,7 @@ def drawable(errors: Sequence[float]) -> list[float]:
 def draw(report: Report) -> Figure:
     """One line per method that reconstructs; time runs from t0 to t1, the solve from t1 to t0."""
     curves = select(report)
-    styles = looks([m.name for m in report.methods])
+    styles = looks(method_names(report))
     entries: list[tuple[Handle, str]] = [
         (Line2D([], [], color=styles[n].colour, ls=styles[n].dash), shorten(n, 20)) for n in curves
     ]
@@ -47,7 +47,7 @@ def draw(report: Report) -> Figure:
     for name, curve in curves.items():
         look = styles[name]
         x, y = thin(curve.t), thin(drawable(curve.error))
-        axes.plot(x, y, color=look.colour, ls=look.dash, gid=name)
+        axes.plot(x, y, color=look.colour, ls=look.dash, label=name)
     axes.set_xlim(*time_span(report))
     axes.set_ylim(*limits(curves))
     low, high = axes.get_ylim()

@@ -38,13 +38,13 @@ def draw(report: Report) -> Figure:
     figure, top = blank("Steps of the forward solve", entries, _HEIGHT + 0.7, notes)
     axes = place(figure, 0.95, top + 0.1, _HEIGHT)
     axes.set_yscale("log")
-    for points, colour, marker, ls, width in (
-        (kept[::k], _ACCEPTED, "o", "solid", 1.0),
-        (refused[::k], _REJECTED, "x", "none", 0.0),
+    for name, points, colour, marker, ls, width in (
+        ("accepted", kept[::k], _ACCEPTED, "o", "solid", 1.0),
+        ("rejected", refused[::k], _REJECTED, "x", "none", 0.0),
     ):
         size = 4.0 if marker == "o" else 6.0
         t, h = [p[0] for p in points], [p[1] for p in points]
-        axes.plot(t, h, color=colour, marker=marker, ms=size, ls=ls, lw=width, mew=1.4, gid=marker)
+        axes.plot(t, h, color=colour, marker=marker, ms=size, ls=ls, lw=width, mew=1.4, label=name)
     axes.set_xlim(*time_span(report))
     axes.set_ylim(*limits([h for _, h in (*kept, *refused)]))
     decades(axes.yaxis)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from node_diag.outputs.figures.canvas import WIDTH, Handle, blank, label, label_width, place
-from node_diag.outputs.figures.curves import component, finite, thin, time_span
+from node_diag.outputs.figures.curves import component, finite, method_names, thin, time_span
 from node_diag.outputs.figures.plot import Plot
 from node_diag.outputs.figures.style import INK, Look, looks
 from node_diag.outputs.foreign import shorten
@@ -42,7 +42,7 @@ def frame(forward: Sequence[float], others: Sequence[Sequence[float]]) -> tuple[
 def draw(report: Report) -> Figure:
     """Phase plane of a state with two components, else one panel per component over time."""
     series = report.series
-    styles = looks([m.name for m in report.methods])
+    styles = looks(method_names(report))
     curves = {n: t for n, t in series.reconstruction.items() if t.t}
     entries = _entries(list(curves), styles)
     is_plane = report.problem.n_state == 2 and len(series.components) == 2
@@ -77,11 +77,11 @@ def _plane(
     forward = report.series.forward
     axes = place(figure, 0.95, top + 0.05, _PHASE_HEIGHT)
     x, y = component(forward, 0), component(forward, 1)
-    axes.plot(thin(x), thin(y), color=INK, lw=1.6, gid="forward")
+    axes.plot(thin(x), thin(y), color=INK, lw=1.6, label="forward")
     for name, curve in curves.items():
         look = styles[name]
         xs, ys = thin(component(curve, 0)), thin(component(curve, 1))
-        axes.plot(xs, ys, color=look.colour, ls=look.dash, gid=name)
+        axes.plot(xs, ys, color=look.colour, ls=look.dash, label=name)
         axes.plot(xs[-1:], ys[-1:], ls="none", marker="X", ms=8, color=look.colour)
     axes.set_xlim(*frame(x, [component(c, 0) for c in curves.values()]))
     axes.set_ylim(*frame(y, [component(c, 1) for c in curves.values()]))
@@ -110,12 +110,12 @@ def _over_time(
             figure, 0.75 + label_width(names), top + 0.05 + i * _SERIES_HEIGHT, _SERIES_HEIGHT - 0.2
         )
         values = component(forward, i)
-        axes.plot(thin(forward.t), thin(values), color=INK, lw=1.6, gid="forward")
+        axes.plot(thin(forward.t), thin(values), color=INK, lw=1.6, label="forward")
         others = {method: component(curve, i) for method, curve in curves.items()}
         for method, ours in others.items():
             look = styles[method]
             axes.plot(
-                thin(curves[method].t), thin(ours), color=look.colour, ls=look.dash, gid=method
+                thin(curves[method].t), thin(ours), color=look.colour, ls=look.dash, label=method
             )
         axes.set_ylim(*frame(values, list(others.values())))
         axes.set_xlim(*time_span(report))

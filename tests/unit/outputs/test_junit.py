@@ -1,0 +1,47 @@
+"""junit.xml: one test case per gate."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+from node_diag.outputs.formats.junit import OUTPUT
+from node_diag.records import Report
+from tests.stubs import gate, stock_report
+from tests.unit.outputs import hostile
+
+
+def suite(report: Report) -> ET.Element:
+    root = ET.fromstring(OUTPUT.render(report)["junit.xml"])
+    assert root.tag == "testsuites"
+    (found,) = root
+    assert {root.get(name) for name in ("tests",)} == {found.get("tests")}
+    return found
+
+
+def test_there_is_a_case_per_gate(stock):
+    found = suite(stock)
+    assert [case.get("name") for case in found] == [g.expression for g in stock.gates]
+    assert (found.get("tests"), found.get("failures"), found.get("errors")) == ("3", "2", "0")
+
+
+def test_only_a_pass_passes():
+    gates = [gate("aca", verdict, "flag --gate") for verdict in ("pass", "inconclusive", "fail")]
+    kinds = [[failure.get("type") for failure in case] for case in suite(stock_report(gates=gates))]
+    assert kinds == [[], ["inconclusive"], ["failed"]]
+
+
+def test_a_failure_names_numbers_and_source(stock):
+    (failure,) = suite(stock)[1]
+    assert failure.text is not None
+    assert "1.8e-02 ± " in failure.text
+    assert "--max-grad-error" in failure.text
+
+
+def test_no_gates_no_cases():
+    assert suite(stock_report(gates=[])).get("tests") == "0"
+
+
+def test_hostile_texts_are_well_formed_xml():
+    found = suite(hostile.hostile_report())
+    assert len(found) == len(hostile.TEXTS)
+    assert found[0].get("name") == f"{hostile.SCRIPT}.m<=1"

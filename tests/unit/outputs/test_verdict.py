@@ -1,0 +1,101 @@
+"""The verdict in words."""
+
+from __future__ import annotations
+
+from node_diag.outputs.verdict import headline
+from node_diag.records import Summary
+from tests.stubs import (
+    failed_method,
+    findings,
+    gate,
+    method,
+    no_reference,
+    references,
+    stock_report,
+)
+
+
+def good(**changes):
+    """A report with nothing wrong in it, but for the changes."""
+    fields = {
+        "methods": [method("aca")],
+        "findings": [],
+        "gates": [],
+        "summary": Summary(passed=0, failed=0, inconclusive=0, exit_code=0),
+    }
+    return stock_report(**(fields | changes))
+
+
+def test_a_wrong_gradient_is_named(stock):
+    found = headline(stock)
+    assert found.verdict == "fail"
+    assert found.title == "adjoint returns a wrong gradient; naive missed its limit"
+    assert found.gates == "Of 3 gates, 2 failed."
+
+
+def test_the_smallest_error_comes_first(stock):
+    sentence = headline(stock).sentence
+    assert sentence.index("aca") < sentence.index("naive") < sentence.index("adjoint")
+
+
+def test_nothing_wrong():
+    found = headline(good(gates=[gate("aca", "pass", "flag --gate")]))
+    assert (found.verdict, found.title) == ("pass", "Nothing wrong was found")
+    assert found.gates == "The gate passed."
+
+
+def test_without_limits_nothing_is_judged():
+    found = method("aca")
+    found.verdict = "info"
+    assert headline(good(methods=[found])).verdict == "info"
+
+
+def test_an_error_counts_though_every_gate_passed():
+    report = good(methods=[method("aca"), method("adjoint")], findings=findings()[:1])
+    assert headline(report).verdict == "fail"
+
+
+def test_an_undecided_gate_is_no_pass():
+    undecided = gate("aca", "inconclusive", "flag --gate")
+    found = headline(good(gates=[undecided]))
+    assert found.verdict == "inconclusive"
+    assert found.gates == "Of 1 gate, 1 could not be decided."
+
+
+def test_an_undecided_method_is_named():
+    method_ = method("aca")
+    method_.verdict = "inconclusive"
+    title = headline(good(methods=[method_])).title
+    assert title == "aca cannot be judged: the reference is not known well enough"
+
+
+def test_a_failed_method_is_named():
+    found = headline(good(methods=[method("aca"), failed_method("naive")]))
+    assert (found.verdict, found.title) == ("fail", "naive failed")
+
+
+def test_no_reference_no_verdict():
+    truths = references()
+    truths.continuous = truths.discrete = no_reference("the two solves disagree")
+    method_ = method("aca")
+    method_.errors, method_.verdict = None, "info"
+    found = headline(good(methods=[method_], references=truths))
+    assert found.title == "No verdict: there is no reference to compare with"
+    assert "the two solves disagree" in found.sentence
+
+
+def test_the_discrete_truth_stands_in_for_a_missing_continuous_one():
+    method_ = method("aca")
+    assert method_.errors is not None
+    method_.errors.continuous = None
+    assert "against the discrete truth: aca" in headline(good(methods=[method_])).sentence
+
+
+def test_an_error_that_is_only_known_absolutely_says_so():
+    method_ = method("aca")
+    assert method_.errors is not None
+    assert method_.errors.continuous is not None
+    method_.errors.continuous.relative_l2 = None
+    method_.errors.continuous.absolute_l2 = 3e-9
+    method_.errors.continuous.uncertainty = 1e-9
+    assert "aca 3.0e-09 ± 1.0e-09 abs" in headline(good(methods=[method_])).sentence
