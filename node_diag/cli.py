@@ -85,7 +85,7 @@ def check(  # noqa: PLR0913 - one parameter for each option
     dtype: Annotated[str | None, typer.Option(help="float64 or float32. [default: float64]")] = None,
     device: Annotated[str | None, typer.Option(help="Device the methods run on. [default: cpu]")] = None,
     seed: Annotated[int | None, typer.Option(help="Seeds torch before the problem is loaded. [default: 0]")] = None,
-    repeat: Annotated[int | None, typer.Option(help="Runs that wall times are medians of. [default: 3]")] = None,
+    repeat: Annotated[int | None, typer.Option(help="Runs that wall times are medians of. [default: what fits into 0.5 s, at most 5]")] = None,
     max_grad_error: Annotated[list[str] | None, typer.Option(metavar="[METHOD=]VALUE", help="Fail if a gradient error exceeds this; repeatable.")] = None,
     gate: Annotated[list[str] | None, typer.Option(metavar="METHOD.METRIC<=VALUE", help="Fail if a metric exceeds this; repeatable.")] = None,
     report: Annotated[list[str] | None, typer.Option(help="html, png, json, csv, md, junit. [default: html,png,json,csv]")] = None,

@@ -38,7 +38,7 @@ class CheckConfig(BaseModel):
     dtype: Literal["float32", "float64"] = "float64"
     device: str = "cpu"
     seed: int = 0
-    repeat: int = Field(3, ge=1)
+    repeat: int | None = Field(None, ge=1)
     max_grad_error: list[str] = []
     gates: list[str] = []
     report: list[str] = ["html", "png", "json", "csv"]

@@ -6,13 +6,13 @@ import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
-from node_diag import __version__
-from node_diag.background import Background
+from node_diag import __version__, parallel
 from node_diag.config import CheckConfig
 from node_diag.diagnosis.gates import GateSpec, evaluate, parse_gate, parse_max_grad_error
 from node_diag.diagnosis.metrics import compare
@@ -52,7 +52,6 @@ from node_diag.records import (
 from node_diag.references.base import Reference, flat_inputs, flatten, slices
 from node_diag.references.exact import exact_reference
 from node_diag.references.finite_difference import frozen_reference, unfrozen_reference
-from node_diag.references.sensitivity import sensitivity_reference
 from node_diag.registry import METHODS, SOLVERS
 from node_diag.solvers.controller import largest_rms
 from node_diag.solvers.integrate import Settings, Solution, integrate
@@ -103,12 +102,16 @@ def run_check(request: Request, progress: Progress = lambda _: None) -> Report:
     setup = make_setup(problem, config)
     progress("forward solve")
     solution, nfe = _forward(problem, setup)
-    with Background(lambda: _references(problem, setup, solution, config)) as background:
-        outcomes = [
-            _run_method(name, problem, setup, solution, progress) for name in config.methods
-        ]
-        progress("references")
-        references = background.result()
+    tasks = {
+        **_reference_tasks(problem, setup, solution, config),
+        **{
+            f"{name}: gradient and counts": partial(_run_method, name, problem, setup, solution)
+            for name in config.methods
+        },
+    }
+    done = parallel.compute(tasks, progress)
+    outcomes = [done[f"{name}: gradient and counts"] for name in config.methods]
+    references = _Truths(*(done[f"{name} reference"] for name in _Truths.__annotations__))
     for outcome in outcomes:  # alone on the machine, as far as that is up to us
         _time(outcome, problem, setup, config.repeat, progress)
     progress("report")
@@ -171,10 +174,7 @@ def _forward(problem: Problem, setup: Setup) -> tuple[Solution, int]:
     return solution, f.nfe
 
 
-def _run_method(
-    name: str, problem: Problem, setup: Setup, solution: Solution, progress: Progress
-) -> _Outcome:
-    progress(f"{name}: gradient and counts")
+def _run_method(name: str, problem: Problem, setup: Setup, solution: Solution) -> _Outcome:
     outcome = _Outcome(name, METHODS.load(name))
     try:
         outcome.run, outcome.counts = count(name, outcome.method, problem, setup)
@@ -191,7 +191,7 @@ def _run_method(
 
 
 def _time(
-    outcome: _Outcome, problem: Problem, setup: Setup, repeats: int, progress: Progress
+    outcome: _Outcome, problem: Problem, setup: Setup, repeats: int | None, progress: Progress
 ) -> None:
     if outcome.run is None:
         return
@@ -209,16 +209,21 @@ class _Truths:
     unfrozen: Reference | str
 
 
-def _references(
+def _reference_tasks(
     problem: Problem, setup: Setup, solution: Solution, config: CheckConfig
-) -> _Truths:
+) -> dict[str, Callable[[], Reference | str]]:
     """References are computed in float64 on the CPU, at the parameters as they are."""
-    reference_problem = problem.to(torch.float64, torch.device("cpu"))
+    precise = problem.to(torch.float64, torch.device("cpu"))
     tableau = setup.forward.tableau
-    continuous = _try(lambda: _continuous(reference_problem, solution, config.reference))
-    discrete = _try(lambda: frozen_reference(reference_problem, tableau, solution.grid))
-    unfrozen = _try(lambda: _unfrozen(problem, setup))
-    return _Truths(continuous, discrete, unfrozen)
+    return {
+        "continuous reference": lambda: _try(
+            lambda: _continuous(precise, solution, config.reference)
+        ),
+        "unfrozen reference": lambda: _try(lambda: _unfrozen(problem, setup)),
+        "discrete reference": lambda: _try(
+            lambda: frozen_reference(precise, tableau, solution.grid)
+        ),
+    }
 
 
 def _try(compute: Callable[[], Reference]) -> Reference | str:
@@ -233,6 +238,8 @@ def _continuous(problem: Problem, solution: Solution, kind: str) -> Reference:
         raise NoReferenceError("only finite differences were asked for (--reference fd)")
     if kind == "exact" or (kind == "auto" and problem.exact is not None):
         return exact_reference(problem)
+    from node_diag.references.sensitivity import sensitivity_reference  # imports scipy
+
     return sensitivity_reference(problem, solution)
 
 

@@ -68,7 +68,8 @@ class ConfigRecord(Record):
     dtype: str
     device: str
     seed: int
-    repeat: int
+    repeat: int | None
+    """Null: as often as fits into half a second, at most five times."""
     gates: list[str] = []
     report: list[str] = []
     sources: dict[str, str] = {}

@@ -1,12 +1,11 @@
 """Name → plug-in. A plug-in is one file in a folder; listing never imports it.
 
 The one-line description shown by ``node-diag list`` is the first line of the file's docstring and
-is read with :mod:`ast`, so that listing gradient methods does not import torch.
+is read as text, so that listing gradient methods does not import torch.
 """
 
 from __future__ import annotations
 
-import ast
 import difflib
 import importlib
 from dataclasses import dataclass
@@ -18,9 +17,9 @@ from node_diag.errors import UsageError
 
 
 def describe(path: Path) -> str:
-    """First line of a Python file's docstring, without importing the file."""
-    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    return docstring.split("\n", 1)[0].rstrip(".")
+    """First line of a Python file's docstring, without importing or even parsing the file."""
+    with path.open(encoding="utf-8") as file:
+        return file.readline().strip().strip('"').rstrip(".")
 
 
 def suggest(name: str, choices: list[str]) -> str:

@@ -43,6 +43,8 @@ def run(  # noqa: PLR0913
 
 
 def _check(spec: str, overrides: dict[str, Any], resolved: Resolved, progress: Any) -> Report:
+    import gc
+
     import torch
 
     from node_diag.loader import load
@@ -50,6 +52,7 @@ def _check(spec: str, overrides: dict[str, Any], resolved: Resolved, progress: A
 
     config = resolved.config
     gate_specs(config, resolved.sources)  # a misspelt gate is told before the work, not after
+    gc.freeze()  # the modules imported so far stay; the collector need not go through them again
     torch.manual_seed(config.seed)
     problem = load(spec, overrides)
     request = Request(

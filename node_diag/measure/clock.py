@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import median
 
-from node_diag.gradients.base import GradientMethod, Setup, run
+from node_diag.gradients.base import GradientMethod, MethodRun, Setup, run
 from node_diag.problem import Problem
 
 
@@ -19,16 +19,26 @@ class Times:
     spread_s: float
 
 
+ENOUGH_S = 0.5
+MOST = 5
+"""Unless told how often, repeat until so many seconds are spent, at most so many times."""
+
+
 def time_runs(
-    name: str, method: GradientMethod, problem: Problem, setup: Setup, repeats: int
+    name: str, method: GradientMethod, problem: Problem, setup: Setup, repeats: int | None
 ) -> Times:
-    """Run a method ``repeats`` times. The caller has run it before, so that caches are warm.
+    """Run a method ``repeats`` times, or as often as pays if that is None.
+
+    The caller has run something like it before, so that caches are warm.
 
     Raises:
         SolveError, ProblemError: as the method does.
     """
-    runs = [run(name, method, problem, setup) for _ in range(max(repeats, 1))]
-    totals = [one.forward_s + one.backward_s for one in runs]
+    runs: list[MethodRun] = []
+    totals: list[float] = []
+    while len(runs) < (repeats or MOST) and (repeats or sum(totals) < ENOUGH_S):
+        runs.append(run(name, method, problem, setup))
+        totals.append(runs[-1].forward_s + runs[-1].backward_s)
     return Times(
         median(one.forward_s for one in runs),
         median(one.backward_s for one in runs),

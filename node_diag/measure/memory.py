@@ -90,7 +90,8 @@ class LiveBytes(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        found = func(*args, **(kwargs or {}))
+        found = func(*args, **kwargs) if kwargs else func(*args)
+        # Views as well: a tensor made by torch.tensor() shows up first in an operator that is one.
         if isinstance(found, Tensor):
             self._follow(found)
         elif isinstance(found, tuple | list):

@@ -1,0 +1,116 @@
+"""Independent computations on two cores, by forking; in this process alone where that cannot be."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Tasks = Mapping[str, Callable[[], Any]]
+
+
+def compute(tasks: Tasks, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+    """Result of every task, by name. A forked child shares the work if there are two cores.
+
+    Both processes take the next task as they finish one. The child inherits everything, so nothing
+    has to be pickled but its results; whatever goes wrong in it is computed again here, so that
+    errors surface where they would have.
+
+    Args:
+        tasks: thunks by name, at most 255; the longest ones first. Results must be picklable.
+        progress: told the name of each task that this process takes.
+    """
+    if len(tasks) < 2 or not _can_fork():
+        return _work(tasks, iter(tasks), progress)
+    names = list(tasks)
+    queue, feed = os.pipe()
+    os.write(feed, bytes(range(len(names))))
+    os.close(feed)
+    child, results = _fork(tasks, names, queue)
+    try:
+        done = _work(tasks, _claims(queue, names), progress)
+        with os.fdopen(os.dup(results), "rb") as pipe:
+            payload = pipe.read()
+        _, status = os.waitpid(child, 0)
+        child = 0
+    finally:
+        os.close(queue)
+        os.close(results)
+        if child:  # interrupted: leave no child behind
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+    if status == 0:
+        done |= pickle.loads(payload)  # noqa: S301 - written by our own child
+    missing = {name: tasks[name] for name in names if name not in done}
+    done |= _work(missing, iter(missing), progress)
+    return {name: done[name] for name in names}
+
+
+def _work(tasks: Tasks, names: Any, progress: Callable[[str], None]) -> dict[str, Any]:
+    done: dict[str, Any] = {}
+    for name in names:
+        progress(name)
+        done[name] = tasks[name]()
+    return done
+
+
+def _claims(queue: int, names: list[str]) -> Any:
+    """Names not yet taken: a byte read from the shared pipe is a task taken."""
+    while token := os.read(queue, 1):
+        yield names[token[0]]
+
+
+def _can_fork() -> bool:
+    """Fork on Linux with two cores and no GPU context, which does not survive a fork."""
+    torch = sys.modules.get("torch")
+    if not sys.platform.startswith("linux") or (torch and torch.cuda.is_initialized()):
+        return False
+    return len(os.sched_getaffinity(0)) > 1
+
+
+def _fork(tasks: Tasks, names: list[str], queue: int) -> tuple[int, int]:
+    """The child's process id, and where its results will come."""
+    results, out = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with warnings.catch_warnings():
+        # Python 3.12 warns of forking with threads; the child runs one and takes no lock of theirs.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        os.close(results)
+        _serve(tasks, names, queue, out)
+    os.close(out)
+    return child, results
+
+
+def _serve(tasks: Tasks, names: list[str], queue: int, out: int) -> None:
+    """In the child: work, send, and leave without running anybody's exit handlers."""
+    code = 1
+    try:
+        # The parent kills this process when it is interrupted itself.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        torch = sys.modules.get("torch")
+        if torch:  # OpenMP's threads do not survive a fork; with one thread none are asked for
+            torch.set_num_threads(1)
+        done: dict[str, Any] = {}
+        for name in _claims(queue, names):
+            with contextlib.suppress(Exception):  # the parent computes it again and shows why
+                done[name] = tasks[name]()
+        payload = pickle.dumps(done)
+        with os.fdopen(out, "wb") as pipe:
+            pipe.write(payload)
+        code = 0
+    except BaseException:  # noqa: BLE001, S110 - likewise
+        pass
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
