@@ -92,7 +92,7 @@ class _Lanes:
         self.batched = True
         with torch.no_grad():
             zs = replay(tableau, self.field, grid, problem.flat_z0(), self.base[self.parts["ts"]])
-        self.loss_at_base = float(problem.loss_of(zs))
+            self.loss_at_base = float(problem.loss_of(zs))
         self.direct = self._direct(zs)
 
     def blocks(self) -> dict[str, slice]:

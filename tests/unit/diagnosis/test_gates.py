@@ -1,0 +1,84 @@
+"""The verdict rule and the ways to write a limit."""
+
+import math
+
+import pytest
+
+from node_diag.diagnosis.gates import GateSpec, evaluate, judge, parse_gate, parse_max_grad_error
+from node_diag.errors import UsageError
+from node_diag.records import ErrorRecord, Errors, MethodRecord
+
+
+def method(name="aca", relative=1e-4, uncertainty=1e-9, **changes):
+    error = ErrorRecord(
+        relative_l2=relative, uncertainty=uncertainty, absolute_l2=3e-4, max_abs=1e-4, cosine=1.0,
+        norm_ratio=1.0, by_parameter={},
+    )  # fmt: skip
+    fields = {"name": name, "status": "ok", "errors": Errors(continuous=error, discrete=None)}
+    return MethodRecord(**{**fields, **changes})
+
+
+@pytest.mark.parametrize(
+    ("value", "uncertainty", "limit", "verdict"),
+    [
+        (1e-4, 0.0, 1e-3, "pass"),
+        (1e-3, 0.0, 1e-3, "pass"),
+        (9e-4, 1e-4, 1e-3, "pass"),
+        (9e-4, 2e-4, 1e-3, "inconclusive"),
+        (1.1e-3, 2e-4, 1e-3, "inconclusive"),
+        (2e-3, 1e-4, 1e-3, "fail"),
+        (1e-12, 1e-10, 1e-11, "inconclusive"),  # below the noise, and so is the limit
+        (math.nan, 0.0, 1e300, "inconclusive"),
+        (0.0, math.nan, 1.0, "inconclusive"),
+        (None, 0.0, 1.0, "inconclusive"),
+        (math.inf, 1.0, 1e300, "fail"),
+        (0.0, math.inf, 1.0, "inconclusive"),
+    ],
+)
+def test_judge(value, uncertainty, limit, verdict):
+    assert judge(value, uncertainty, limit) == verdict
+
+
+def test_a_limit_for_all_methods_judges_each():
+    spec = parse_max_grad_error("1e-3", "flag")
+    gates = evaluate(spec, [method(), method("adjoint", 5.0)])
+    assert [(g.method, g.verdict) for g in gates] == [("aca", "pass"), ("adjoint", "fail")]
+    assert gates[1].reason
+    assert gates[0].source == "flag"
+
+
+def test_a_gate_that_matches_nothing_does_not_pass():
+    (gate,) = evaluate(parse_max_grad_error("naive=1", "flag"), [method()])
+    assert gate.verdict == "inconclusive"
+    assert "naive was not run" in gate.reason
+
+
+def test_a_failed_method_fails_its_gate():
+    failed = method(status="failed", failure="step underflow", errors=None)
+    (gate,) = evaluate(GateSpec("aca", "grad_error", 1.0, "flag"), [failed])
+    assert gate.verdict == "fail"
+    assert "step underflow" in gate.reason
+
+
+def test_a_missing_reference_is_inconclusive():
+    (gate,) = evaluate(GateSpec("aca", "grad_error_discrete", 1.0, "flag"), [method()])
+    assert gate.verdict == "inconclusive"
+    assert "reference is missing" in gate.reason
+
+
+def test_zero_truth_is_judged_absolutely():
+    (gate,) = evaluate(GateSpec("aca", "grad_error", 1e-3, "f"), [method(relative=None)])
+    assert gate.value == 3e-4
+    assert gate.verdict == "pass"
+
+
+def test_parsing():
+    assert parse_gate("aca.grad_error<=1e-3", "x") == GateSpec("aca", "grad_error", 1e-3, "x")
+    assert parse_gate(" * . ".replace(" ", "") + "saved_bytes <= 10", "x").method == "*"
+    assert parse_max_grad_error("aca=0.5", "x") == GateSpec("aca", "grad_error", 0.5, "x")
+
+
+@pytest.mark.parametrize("text", ["aca.grad_error<1", "grad_error<=1", "aca.grad_error<=x", "", "acca.grad_error<=1", "aca.gr<=1", "aca.grad_error<=-1", "aca.grad_error<=inf"])  # fmt: skip
+def test_bad_gates_are_refused(text):
+    with pytest.raises(UsageError):
+        parse_gate(text, "x")
