@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -73,7 +74,7 @@ def fitting(methods: list[MethodRecord], width: int) -> list[Column]:
 
 
 def _table_width(columns: list[Column], methods: list[MethodRecord]) -> int:
-    widths = [max(map(len, (c.heading, *(_cell(c, m) for m in methods)))) for c in columns]
+    widths = [max(map(cell_len, (c.heading, *(_cell(c, m) for m in methods)))) for c in columns]
     return sum(widths) + _GAP * (len(widths) - 1)
 
 

@@ -28,7 +28,9 @@ def _text(value: Any) -> str:
         return general(value)
     if isinstance(value, Mapping):
         pairs = cast("Mapping[Any, Any]", value).items()
-        return ", ".join(f"{key}: {_text(item)}" for key, item in list(pairs)[:_MOST_ITEMS])
+        return (
+            ", ".join(f"{key}: {_text(item)}" for key, item in list(pairs)[:_MOST_ITEMS]) or "none"
+        )
     if isinstance(value, Sequence) and not isinstance(value, str):
         items = cast("Sequence[Any]", value)
         rest = f", … ({len(items)} in all)" if len(items) > _MOST_ITEMS else ""

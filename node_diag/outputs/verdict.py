@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from node_diag.records import (
     Verdict,
 )
 
+NOTICEABLE = 1e-2
+"""A gradient that is further off than this is named in the headline, limit or not."""
 WORDS: dict[str, str] = {
     "pass": "pass",
     "fail": "FAIL",
@@ -101,6 +104,9 @@ def _title(report: Report, wrong: list[str]) -> str:
     undecided = [m.name for m in report.methods if m.verdict == "inconclusive"]
     if undecided:
         return f"{listed(undecided)} cannot be judged: the reference is not known well enough"
+    n_warnings = sum(f.severity == "warning" for f in report.findings)
+    if n_warnings:
+        return f"No error was found, but {n_warnings} warning{'s' if n_warnings > 1 else ''}"
     return "Nothing wrong was found"
 
 
@@ -110,19 +116,39 @@ def _accusations(report: Report, wrong: list[str]) -> list[str]:
     failed = [m.name for m in report.methods if m.status == "failed"]
     bad = [name for name in wrong if name not in failed and name in accused]
     missed = [name for name in wrong if name not in failed and name not in accused]
-    parts = (
-        [f"{listed(bad)} {'returns a' if len(bad) == 1 else 'return'} wrong gradient"]
-        if bad
-        else []
-    )
-    if len(bad) > 1:
-        parts = [parts[0] + "s"]
-    parts += (
-        [f"{listed(missed)} missed {'its limit' if len(missed) == 1 else 'their limits'}"]
-        if missed
-        else []
-    )
+    parts: list[str] = []
+    if bad:
+        parts.append(
+            f"{listed(bad)} {_one(bad, 'returns a wrong gradient', 'return wrong gradients')}"
+        )
+    if missed:
+        parts.append(f"{listed(missed)} missed {_one(missed, 'its limit', 'their limits')}")
+    parts += _far_off(report, wrong)
     return parts + ([f"{listed(failed)} failed"] if failed else [])
+
+
+def _far_off(report: Report, named: list[str]) -> list[str]:
+    """Other methods with a large error, those with more than 100 % apart from the rest."""
+    errors = {
+        m.name: _judged(m.errors.continuous)
+        for m in report.methods
+        if m.errors and m.errors.continuous and m.name not in named
+    }
+    far = {name: error for name, error in errors.items() if not error <= NOTICEABLE}
+    groups = (
+        {name: error for name, error in far.items() if not error <= 1},
+        {name: error for name, error in far.items() if error <= 1},
+    )
+    return [
+        f"{listed(list(group))} {_one(list(group), 'is off by', 'are off by up to')} "
+        f"{scientific(max(group.values(), key=_rank))}"
+        for group in groups
+        if group
+    ]
+
+
+def _one(names: list[str], singular: str, plural: str) -> str:
+    return singular if len(names) == 1 else plural
 
 
 def _sentence(report: Report) -> str:
@@ -131,17 +157,21 @@ def _sentence(report: Report) -> str:
         errors = {m.name: getattr(m.errors, kind) for m in report.methods if m.errors}
         known = {name: error for name, error in errors.items() if error is not None}
         if known:
-            pairs = sorted(known.items(), key=lambda pair: _size(pair[1]))
+            pairs = sorted(known.items(), key=lambda pair: _rank(_judged(pair[1])))
             texts = [f"{shorten(name)} {error_text(error)}" for name, error in pairs]
             return f"Relative error against the {kind} truth: {', '.join(texts)}."
     reasons = [why_missing(report.references.continuous), why_missing(report.references.discrete)]
     return "; ".join(filter(None, reasons)) or "No method returned a gradient."
 
 
-def _size(error: ErrorRecord) -> float:
-    """Sort key; NaN last."""
-    value = error.absolute_l2 if error.relative_l2 is None else error.relative_l2
-    return value if value == value else float("inf")
+def _judged(error: ErrorRecord) -> float:
+    """The relative error, or the absolute one where the truth is zero."""
+    return error.absolute_l2 if error.relative_l2 is None else error.relative_l2
+
+
+def _rank(value: float) -> float:
+    """Sort key; NaN is worse than anything."""
+    return math.inf if math.isnan(value) else value
 
 
 def _gates_sentence(gates: list[Gate]) -> str:

@@ -21,6 +21,8 @@ TITLE_ID = "title"
 EDGE = 0.1
 LEGEND_ROW = 0.26
 NOTE_ROW = 0.22
+_LEGEND_CHARACTER, _LEGEND_HANDLE = 0.085, 0.64
+"""Inches of an average character of a legend, and of its line and the gaps around it."""
 _CHARACTER = 0.092
 """Inches of an average character of a label."""
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -49,7 +51,7 @@ def blank(
             loc="upper left",
             bbox_to_anchor=(EDGE / WIDTH, 1 - TITLE / total),
             ncols=columns,
-            columnspacing=1.5,
+            columnspacing=1.2,
         )
     for i, note in enumerate(reversed(notes)):
         y = (EDGE + NOTE_ROW * i) / total
@@ -59,7 +61,7 @@ def blank(
 
 def _columns(labels: Sequence[str]) -> int:
     """One row of legend entries if they fit next to each other, else as many as fit everywhere."""
-    widths = [len(label) * _CHARACTER + 0.75 for label in labels]
+    widths = [len(label) * _LEGEND_CHARACTER + _LEGEND_HANDLE for label in labels]
     if sum(widths) <= WIDTH - 2 * EDGE:
         return max(1, len(labels))
     return max(1, int((WIDTH - 2 * EDGE) / max(widths)))

@@ -42,7 +42,7 @@ class Errors:
     omitted: int
 
     def bar(self, tensor: str) -> float:
-        """Relative uncertainty of the truth in one tensor; 0 if it is not known.
+        """Relative truth's uncertainty in one tensor; 0 if it is not known.
 
         An error e is known to u·(1 + e) if its truth is known to u; the method with the smallest
         error says most about u.
@@ -90,7 +90,7 @@ def limits(errors: Errors) -> tuple[float, float]:
 
 
 def draw(report: Report) -> Figure:
-    """One row per tensor, one marker per method, the uncertainty of the truth in grey."""
+    """One row per tensor, one marker per method, the truth's uncertainty in grey."""
     errors = select(report)
     styles = looks(method_names(report))
     n_methods, n_tensors = len(errors.by_method), len(errors.tensors)
@@ -131,7 +131,7 @@ def _entries(errors: Errors, styles: dict[str, Look]) -> list[tuple[Handle, str]
         for m in errors.by_method
     ]
     if any(map(errors.bar, errors.tensors)):
-        entries.append((Patch(color=BAND), "uncertainty of the truth"))
+        entries.append((Patch(color=BAND), "truth's uncertainty"))
     return entries
 
 

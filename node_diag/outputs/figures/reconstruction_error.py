@@ -24,8 +24,8 @@ _DEEPEST = 1e-17
 
 
 def select(report: Report) -> dict[str, Trajectory]:
-    """Reconstructions whose error was measured, by method."""
-    return {n: t for n, t in report.series.reconstruction.items() if t.t and t.error}
+    """Reconstructions that are not the forward trajectory to the last digit, by method."""
+    return {n: t for n, t in report.series.reconstruction.items() if t.t and any(t.error)}
 
 
 def drawable(errors: Sequence[float]) -> list[float]:
@@ -84,6 +84,9 @@ def absent(report: Report) -> str:
     """Why there is no error over time."""
     if select(report):
         return ""
+    exact = [name for name, curve in report.series.reconstruction.items() if curve.error]
+    if exact:
+        return f"The states that {listed(exact)} reconstructed are exact to the last digit."
     return "No method ran through reconstructed states: all of them use stored ones."
 
 

@@ -67,7 +67,7 @@ _SHEET: dict[str, Any] = {
     "ytick.labelsize": 11,
     "legend.fontsize": 11,
     "legend.frameon": False,
-    "legend.handlelength": 2.6,
+    "legend.handlelength": 2.2,
     "legend.borderaxespad": 0,
     "legend.borderpad": 0,
     "lines.linewidth": 1.8,

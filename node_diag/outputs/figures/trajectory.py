@@ -22,7 +22,7 @@ from node_diag.records import Report, Trajectory
 MOST_COMPONENTS = 4
 ROOM = 0.5
 """How far, in extents of the forward trajectory, a reconstruction may stretch an axis."""
-_PHASE_HEIGHT, _SERIES_HEIGHT = 3.9, 1.35
+_PHASE_HEIGHT = 3.9
 
 
 def frame(forward: Sequence[float], others: Sequence[Sequence[float]]) -> tuple[float, float]:
@@ -47,12 +47,17 @@ def draw(report: Report) -> Figure:
     entries = _entries(list(curves), styles)
     is_plane = report.problem.n_state == 2 and len(series.components) == 2
     shown = min(len(series.components), MOST_COMPONENTS)
-    height = _PHASE_HEIGHT if is_plane else _SERIES_HEIGHT * shown
+    height = _PHASE_HEIGHT if is_plane else _pitch(shown) * shown
     notes = _notes(report, curves, shown)
     figure, top = blank(_title(curves), entries, height + 0.65, notes)
     panels = _plane if is_plane else _over_time
     panels(figure, report, curves, styles, top)
     return figure
+
+
+def _pitch(n_panels: int) -> float:
+    """Inches from one panel over time to the next."""
+    return max(1.35, 2.7 / n_panels)
 
 
 def _title(curves: dict[str, Trajectory]) -> str:
@@ -104,11 +109,10 @@ def _over_time(
 ) -> None:
     forward = report.series.forward
     names = [shorten(c, 12) for c in report.series.components[:MOST_COMPONENTS]]
+    left, pitch = 0.75 + label_width(names), _pitch(len(names))
     axes: Axes | None = None
     for i, name in enumerate(names):
-        axes = place(
-            figure, 0.75 + label_width(names), top + 0.05 + i * _SERIES_HEIGHT, _SERIES_HEIGHT - 0.2
-        )
+        axes = place(figure, left, top + 0.05 + i * pitch, pitch - 0.2)
         values = component(forward, i)
         axes.plot(thin(forward.t), thin(values), color=INK, lw=1.6, label="forward")
         others = {method: component(curve, i) for method, curve in curves.items()}

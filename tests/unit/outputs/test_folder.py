@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -44,6 +45,7 @@ def test_a_crash_while_rendering_leaves_nothing(stock, tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match="in the middle"):
         base.write(stock, tmp_path / "r", ["csv"])
     assert everything_in(tmp_path) == []
+    assert gc.isenabled()
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])

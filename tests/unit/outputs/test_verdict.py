@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from node_diag.outputs.verdict import headline
 from node_diag.records import Summary
 from tests.stubs import (
@@ -53,6 +55,33 @@ def test_without_limits_nothing_is_judged():
 def test_an_error_counts_though_every_gate_passed():
     report = good(methods=[method("aca"), method("adjoint")], findings=findings()[:1])
     assert headline(report).verdict == "fail"
+
+
+def test_a_large_error_is_named_though_no_limit_was_set():
+    methods = [method("aca"), method("naive")]
+    for found in methods:
+        found.verdict = "info"
+    title = headline(good(methods=methods)).title
+    assert title == "naive is off by 1.8e-02"
+
+
+def test_errors_beyond_all_bounds_are_told_apart_from_large_ones():
+    methods = [method("adjoint"), method("naive")]
+    for found in methods:
+        found.verdict = "info"
+    title = headline(good(methods=methods)).title
+    assert title == "adjoint is off by 1.3e+06; naive is off by 1.8e-02"
+
+
+def test_an_error_that_is_nan_is_named():
+    found = method("aca")
+    found.errors.continuous.relative_l2 = math.nan
+    assert headline(good(methods=[found])).title == "aca is off by nan"
+
+
+def test_a_warning_is_not_nothing():
+    title = headline(good(findings=findings()[1:])).title
+    assert title == "No error was found, but 1 warning"
 
 
 def test_an_undecided_gate_is_no_pass():
