@@ -20,7 +20,7 @@ from node_diag.solvers.integrate import Solution, integrate
 
 
 class Report(records.Report):
-    """A finished check. ``passed``, ``to_json()`` and ``write(folder)``; all fields of report.json."""
+    """A finished check: all fields of report.json, ``passed``, ``to_json()``, ``write(folder)``."""
 
     def write(self, folder: str | Path, *, force: bool = False) -> Path:
         """Write the report folder and return its path.
@@ -59,8 +59,12 @@ def solve(
 
 
 def gradient(
-    problem: Problem, method: str = "aca", solver: str = "dopri5", rtol: float = 1e-5,
-    atol: float = 1e-5, **options: Any,
+    problem: Problem,
+    method: str = "aca",
+    solver: str = "dopri5",
+    rtol: float = 1e-5,
+    atol: float = 1e-5,
+    **options: Any,
 ) -> MethodRun:
     """Gradient of the problem's loss by one method.
 
@@ -78,8 +82,10 @@ def gradient(
 
 
 def check(
-    problem: Problem, methods: Sequence[str] = ("adjoint", "aca", "naive"),
-    gates: Sequence[str] = (), **options: Any,
+    problem: Problem,
+    methods: Sequence[str] = ("adjoint", "aca", "naive"),
+    gates: Sequence[str] = (),
+    **options: Any,
 ) -> Report:
     """Everything ``node-diag check`` does, on a Problem, without writing anything.
 

@@ -1,4 +1,4 @@
-"""What there is: listings and explanations, from docstrings alone. Imports no plug-in and no torch."""
+"""What there is: listings and explanations from docstrings alone, without importing plug-ins."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ def entries(kinds: list[str]) -> dict[str, list[Entry]]:
 
 def _entries(kind: str) -> list[Entry]:
     if kind == "problems":
-        return [{"name": name, "description": text} for name, text in builtin_descriptions().items()]
+        return [
+            {"name": name, "description": text} for name, text in builtin_descriptions().items()
+        ]
     if kind == "findings":
         return [
             {"name": _code(name), "description": text}

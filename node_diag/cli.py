@@ -61,7 +61,10 @@ def _version(value: bool) -> None:
 @app.callback()
 def root(
     version: Annotated[
-        bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option(
+            "--version", "-V", callback=_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
     """Options that need no command."""
@@ -69,31 +72,93 @@ def root(
 
 @app.command()
 def check(  # noqa: PLR0913 - one parameter for each option
-    problem: Annotated[str, typer.Argument(help="Built-in name, path/to/file.py[:attr] or module[:attr].")],
+    problem: Annotated[
+        str, typer.Argument(help="Built-in name, path/to/file.py[:attr] or module[:attr].")
+    ],
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Keyword argument of the problem; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="Keyword argument of the problem; repeatable."
+        ),
     ] = None,
-    solver: Annotated[str | None, typer.Option(help="euler, midpoint, heun, rk4; heun-euler=rk12, bosh3=rk23, dopri5=rk45, tsit5. [default: dopri5]")] = None,
+    solver: Annotated[
+        str | None,
+        typer.Option(
+            help="euler, midpoint, heun, rk4; heun-euler=rk12, bosh3=rk23, dopri5=rk45, tsit5. "
+            "[default: dopri5]"
+        ),
+    ] = None,
     rtol: Annotated[float | None, typer.Option(help="Relative tolerance. [default: 1e-5]")] = None,
     atol: Annotated[float | None, typer.Option(help="Absolute tolerance. [default: rtol]")] = None,
-    adjoint_rtol: Annotated[float | None, typer.Option(help="Of the reverse-time solve. [default: rtol]")] = None,
-    adjoint_atol: Annotated[float | None, typer.Option(help="Of the reverse-time solve. [default: atol]")] = None,
-    step_size: Annotated[float | None, typer.Option(help="For fixed-step solvers. [default: a hundredth of the interval]")] = None,
-    max_steps: Annotated[int | None, typer.Option(help="Give a solve up after so many trials. [default: 100000]")] = None,
-    method: Annotated[list[str] | None, typer.Option("--method", "-m", help="Gradient methods, repeatable or comma-separated. [default: adjoint,aca,naive]")] = None,
-    reference: Annotated[str | None, typer.Option(help="Continuous reference: auto, exact, sensitivity or fd. [default: auto]")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float64 or float32. [default: float64]")] = None,
-    device: Annotated[str | None, typer.Option(help="Device the methods run on. [default: cpu]")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seeds torch before the problem is loaded. [default: 0]")] = None,
-    repeat: Annotated[int | None, typer.Option(help="Runs that wall times are medians of. [default: what fits into 0.5 s, at most 5]")] = None,
-    max_grad_error: Annotated[list[str] | None, typer.Option(metavar="[METHOD=]VALUE", help="Fail if a gradient error exceeds this; repeatable.")] = None,
-    gate: Annotated[list[str] | None, typer.Option(metavar="METHOD.METRIC<=VALUE", help="Fail if a metric exceeds this; repeatable.")] = None,
-    report: Annotated[list[str] | None, typer.Option(help="html, png, json, csv, md, junit. [default: html,png,json,csv]")] = None,
-    report_dir: Annotated[Path | None, typer.Option(help="Report folder. [default: reports/<problem>/<time>]")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing report folder.")] = False,
+    adjoint_rtol: Annotated[
+        float | None, typer.Option(help="Of the reverse-time solve. [default: rtol]")
+    ] = None,
+    adjoint_atol: Annotated[
+        float | None, typer.Option(help="Of the reverse-time solve. [default: atol]")
+    ] = None,
+    step_size: Annotated[
+        float | None,
+        typer.Option(help="For fixed-step solvers. [default: a hundredth of the interval]"),
+    ] = None,
+    max_steps: Annotated[
+        int | None, typer.Option(help="Give a solve up after so many trials. [default: 100000]")
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--method",
+            "-m",
+            help="Gradient methods, repeatable or comma-separated. [default: adjoint,aca,naive]",
+        ),
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(help="Continuous reference: auto, exact, sensitivity or fd. [default: auto]"),
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="float64 or float32. [default: float64]")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Device the methods run on. [default: cpu]")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seeds torch before the problem is loaded. [default: 0]")
+    ] = None,
+    repeat: Annotated[
+        int | None,
+        typer.Option(
+            help="Runs that wall times are medians of. [default: what fits into 0.5 s, at most 5]"
+        ),
+    ] = None,
+    max_grad_error: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[METHOD=]VALUE", help="Fail if a gradient error exceeds this; repeatable."
+        ),
+    ] = None,
+    gate: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="METHOD.METRIC<=VALUE", help="Fail if a metric exceeds this; repeatable."
+        ),
+    ] = None,
+    report: Annotated[
+        list[str] | None,
+        typer.Option(help="html, png, json, csv, md, junit. [default: html,png,json,csv]"),
+    ] = None,
+    report_dir: Annotated[
+        Path | None, typer.Option(help="Report folder. [default: reports/<problem>/<time>]")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an existing report folder.")
+    ] = False,
     output_format: Annotated[Format, typer.Option(help="What to print on stdout.")] = Format.table,
-    config: Annotated[Path | None, typer.Option(help="Configuration file instead of the one found.")] = None,
-    exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit with 0 even if a gate fails.")] = False,
+    config: Annotated[
+        Path | None, typer.Option(help="Configuration file instead of the one found.")
+    ] = None,
+    exit_zero: Annotated[
+        bool, typer.Option("--exit-zero", help="Exit with 0 even if a gate fails.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show tracebacks.")] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="No colours.")] = False,
@@ -107,10 +172,22 @@ def check(  # noqa: PLR0913 - one parameter for each option
 
     del verbose  # read where errors are printed
     flags = {
-        "solver": solver, "rtol": rtol, "atol": atol, "adjoint_rtol": adjoint_rtol,
-        "adjoint_atol": adjoint_atol, "step_size": step_size, "max_steps": max_steps,
-        "methods": method, "reference": reference, "dtype": dtype, "device": device, "seed": seed,
-        "repeat": repeat, "max_grad_error": max_grad_error, "gates": gate, "report": report,
+        "solver": solver,
+        "rtol": rtol,
+        "atol": atol,
+        "adjoint_rtol": adjoint_rtol,
+        "adjoint_atol": adjoint_atol,
+        "step_size": step_size,
+        "max_steps": max_steps,
+        "methods": method,
+        "reference": reference,
+        "dtype": dtype,
+        "device": device,
+        "seed": seed,
+        "repeat": repeat,
+        "max_grad_error": max_grad_error,
+        "gates": gate,
+        "report": report,
         "report_dir": str(report_dir) if report_dir else None,
     }
     streams = session.Streams(no_color=no_color, quiet=quiet)
@@ -123,7 +200,9 @@ def check(  # noqa: PLR0913 - one parameter for each option
 
 @app.command("list")
 def list_(
-    kind: Annotated[Kind | None, typer.Argument(help="What to list; everything by default.")] = None,
+    kind: Annotated[
+        Kind | None, typer.Argument(help="What to list; everything by default.")
+    ] = None,
     output_format: Annotated[ListFormat, typer.Option(help="How to print it.")] = ListFormat.table,
 ) -> None:
     """List problems, solvers, gradient methods and findings."""
@@ -140,8 +219,15 @@ def list_(
 
 @app.command()
 def show(
-    problem: Annotated[str, typer.Argument(help="Built-in name, path/to/file.py[:attr] or module[:attr].")],
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Keyword argument of the problem; repeatable.")] = None,
+    problem: Annotated[
+        str, typer.Argument(help="Built-in name, path/to/file.py[:attr] or module[:attr].")
+    ],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="Keyword argument of the problem; repeatable."
+        ),
+    ] = None,
 ) -> None:
     """Show a problem's equations, parameters, defaults and source; nothing is solved."""
     from node_diag import session
@@ -160,9 +246,18 @@ def explain(code: Annotated[str, typer.Argument(help="A finding's code, such as 
 @app.command()
 def report(
     record: Annotated[Path, typer.Argument(metavar="REPORT.json", help="The record of a check.")],
-    formats: Annotated[list[str] | None, typer.Option("--report", help="html, png, json, csv, md, junit. [default: html,png,json,csv]")] = None,
-    report_dir: Annotated[Path | None, typer.Option(help="Folder to write. [default: beside the record, replaced]")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing report folder.")] = False,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--report", help="html, png, json, csv, md, junit. [default: html,png,json,csv]"
+        ),
+    ] = None,
+    report_dir: Annotated[
+        Path | None, typer.Option(help="Folder to write. [default: beside the record, replaced]")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an existing report folder.")
+    ] = False,
     output_format: Annotated[Format, typer.Option(help="What to print on stdout.")] = Format.table,
     no_color: Annotated[bool, typer.Option("--no-color", help="No colours.")] = False,
 ) -> None:
@@ -215,7 +310,7 @@ def _run(verbose: bool) -> int:
         if verbose and error.__cause__ is not None:
             _show_user_traceback(error.__cause__)
         return error.exit_code
-    except Exception:  # noqa: BLE001 - the one place that turns a crash into an exit code
+    except Exception:
         import traceback
 
         traceback.print_exc()
@@ -225,7 +320,7 @@ def _run(verbose: bool) -> int:
 
 
 def _show_user_traceback(error: BaseException) -> None:
-    """The traceback of the person's own code: without the frames of node-diag and torch above it."""
+    """The traceback of the person's own code, without the frames of node-diag and torch above."""
     import traceback
 
     foreign = [str(Path(__file__).parent), "<frozen"]

@@ -70,7 +70,9 @@ class CheckConfig(BaseModel):
         for name in ("rtol", "atol", "adjoint_rtol", "adjoint_atol", "step_size"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
-                raise UsageError(f"{name.replace('_', '-')} is {value}; it must be a positive number")
+                raise UsageError(
+                    f"{name.replace('_', '-')} is {value}; it must be a positive number"
+                )
         if not self.methods:
             raise UsageError("no gradient method is left to check; see 'node-diag list methods'")
         return self
@@ -125,7 +127,8 @@ def resolve(
 
 def _origin(key: str, origin: str) -> str:
     if origin == "flag":
-        return f"flag --{'method' if key == 'methods' else key.replace('_', '-').removesuffix('s') if key == 'gates' else key.replace('_', '-')}"
+        singular = {"methods": "method", "gates": "gate"}.get(key, key)
+        return f"flag --{singular.replace('_', '-')}"
     if origin == "environment":
         return f"environment NODE_DIAG_{key.upper()}"
     return f"{origin}: {key}"
@@ -174,7 +177,7 @@ def read_file(path: Path) -> dict[str, Any]:
 
 
 def find_file(start: Path) -> Path | None:
-    """node-diag.yaml, or a pyproject.toml with a node-diag table, from ``start`` up to the repository root."""
+    """node-diag.yaml or a pyproject.toml with a node-diag table, up to the repository root."""
     for folder in (start, *start.parents):
         yaml_file, toml_file = folder / "node-diag.yaml", folder / "pyproject.toml"
         if yaml_file.is_file():

@@ -56,7 +56,7 @@ class Field:
         return value
 
     def with_params(self, params: Mapping[str, Tensor]) -> FlatField:
-        """f as a function of flat states with other parameter values (not counted)."""
+        """F as a function of flat states with other parameter values (not counted)."""
         layout, func = self._layout, self._func
 
         def call(t: Tensor, z: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ class Field:
         return call
 
     def batched(self, own: Collection[str] | None = None) -> ManyField:
-        """f for many (t, z, θ) at once: t (B,), z (B, D), θ → (B, D), by torch.func.vmap.
+        """F for many (t, z, θ) at once: t (B,), z (B, D), θ → (B, D), by torch.func.vmap.
 
         Parameters named in ``own`` (default: all) come as (B, *shape), one value for each row;
         the others have one value for all rows. A function that cannot be vmapped raises on the
@@ -146,7 +146,7 @@ def validate(problem: Problem) -> None:
         _check_value(problem, value)
         if not torch.equal(z0, problem.flat_z0()):
             raise ProblemError(
-                "f changed the state it was given in place; use z.clone() or out-of-place operations"
+                "f changed the state it was given in place; use z.clone() or operations that do not"
             )
         problem.loss_of(z0.expand(len(problem.ts) - 1, -1))
 
@@ -166,7 +166,7 @@ def _check_value(problem: Problem, value: Any) -> None:
         if part.dtype != problem.dtype:
             raise ProblemError(
                 f"f returned {part.dtype} for a {problem.dtype} state; "
-                f"check as it trains with --dtype {str(part.dtype).split('.')[1]}, or remove the cast"
+                f"check as it trains (--dtype {str(part.dtype).split('.')[1]}) or remove the cast"
             )
         if not bool(torch.isfinite(part).all()):
             raise ProblemError("f is NaN or infinite at (t0, z0)")

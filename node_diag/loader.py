@@ -110,8 +110,12 @@ def _attribute(module: ModuleType, attribute: str, spec: str) -> Any:
         return getattr(module, attribute)
     candidates = [name for name, value in vars(module).items() if isinstance(value, Problem)]
     candidates += [name for name in vars(module) if "problem" in name.lower()]
-    hint = f"; try '{spec.partition(':')[0]}:{candidates[0]}'" if candidates else (
-        "; define problem = node_diag.Problem(...) or a function problem(...) that returns one"
+    hint = (
+        f"; try '{spec.partition(':')[0]}:{candidates[0]}'"
+        if candidates
+        else (
+            "; define problem = node_diag.Problem(...) or a function problem(...) that returns one"
+        )
     )
     raise UsageError(f"'{module.__file__}' has no attribute '{attribute}'{hint}")
 

@@ -46,7 +46,7 @@ def compute(tasks: Tasks, progress: Callable[[str], None] = lambda _: None) -> d
                 os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
     if status == 0:
-        done |= pickle.loads(payload)  # noqa: S301 - written by our own child
+        done |= pickle.loads(payload)
     missing = {name: tasks[name] for name in names if name not in done}
     done |= _work(missing, iter(missing), progress)
     return {name: done[name] for name in names}
@@ -107,7 +107,7 @@ def _serve(tasks: Tasks, names: list[str], queue: int, out: int) -> None:
         with os.fdopen(out, "wb") as pipe:
             pipe.write(payload)
         code = 0
-    except BaseException:  # noqa: BLE001, S110 - likewise
+    except BaseException:
         pass
     finally:
         with contextlib.suppress(Exception):

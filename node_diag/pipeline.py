@@ -1,4 +1,4 @@
-"""The check itself: solve, gradients, references, measurements, diagnosis → Report. Never prints."""
+"""The check itself: solve, gradients, references, measurements, diagnosis → Report."""
 
 from __future__ import annotations
 
@@ -274,8 +274,13 @@ def _unfrozen(problem: Problem, setup: Setup) -> Reference:
 
 
 def _assemble(
-    request: Request, problem: Problem, setup: Setup, forward: tuple[Solution, int],
-    outcomes: list[_Outcome], truths: _Truths, gates: list[GateSpec],
+    request: Request,
+    problem: Problem,
+    setup: Setup,
+    forward: tuple[Solution, int],
+    outcomes: list[_Outcome],
+    truths: _Truths,
+    gates: list[GateSpec],
 ) -> Report:
     solution, nfe = forward
     recorder = Recorder(problem)
@@ -307,9 +312,7 @@ def _assemble(
             solution,
             {o.name: trajectory_record(o.deviation) for o in outcomes if o.deviation is not None},
         ),
-        paper_cost={
-            o.name: costs for o in outcomes if (costs := _paper_cost(o, units, solution))
-        },
+        paper_cost={o.name: costs for o in outcomes if (costs := _paper_cost(o, units, solution))},
     )
     report.arrays.update(recorder.arrays)
     report.findings = diagnose(report)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -80,7 +81,7 @@ class Problem:
         ProblemError: an argument cannot be used; the sentence says which and why.
     """
 
-    def __init__(  # noqa: PLR0913 - the public signature
+    def __init__(
         self,
         func: Dynamics,
         z0: State,
@@ -212,7 +213,7 @@ def _checked_times(ts: Sequence[float] | Tensor) -> tuple[float, ...]:
         raise ProblemError(f"ts has {len(times)} entries; it needs at least (t0, t1)")
     if not all(math.isfinite(t) for t in times):
         raise ProblemError("ts contains NaN or infinity")
-    steps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    steps = [later - earlier for earlier, later in itertools.pairwise(times)]
     if not (all(step > 0 for step in steps) or all(step < 0 for step in steps)):
         raise ProblemError("ts must be strictly increasing or strictly decreasing")
     return times
@@ -221,7 +222,9 @@ def _checked_times(ts: Sequence[float] | Tensor) -> tuple[float, ...]:
 def _checked_params(func: Any, params: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
     if isinstance(func, nn.Module):
         if params is not None:
-            raise ProblemError("params is for plain callables; func is an nn.Module and has its own")
+            raise ProblemError(
+                "params is for plain callables; func is an nn.Module and has its own"
+            )
         return {name: p for name, p in func.named_parameters() if p.requires_grad}
     named = dict(params or {})
     for name, p in named.items():

@@ -18,9 +18,7 @@ LONGEST_LIST = 10_000
 
 Real = Annotated[
     float,
-    WithJsonSchema(
-        {"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]}
-    ),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]}),
 ]
 Verdict = Literal["pass", "fail", "inconclusive", "info"]
 Severity = Literal["error", "warning", "info"]

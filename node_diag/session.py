@@ -18,9 +18,14 @@ from node_diag.streams import Streams
 __all__ = ["Streams", "describe", "run"]
 
 
-def run(  # noqa: PLR0913
-    spec: str, assignments: list[str], flags: Mapping[str, Any], file: Path | None, *,
-    force: bool, streams: Streams,
+def run(
+    spec: str,
+    assignments: list[str],
+    flags: Mapping[str, Any],
+    file: Path | None,
+    *,
+    force: bool,
+    streams: Streams,
 ) -> tuple[Report, Path]:
     """Check a problem and write its report folder.
 
@@ -75,7 +80,7 @@ def describe(spec: str, assignments: list[str]) -> str:
         *(["", doc] if doc and "torch" not in type(problem.func).__module__ else []),
         "",
         f"state    {shapes}, {problem.layout.numel} numbers, {problem.dtype}",
-        f"times    {', '.join(f'{t:g}' for t in problem.ts[:6])}{' …' if len(problem.ts) > 6 else ''}",
+        f"times    {', '.join(f'{t:g}' for t in problem.ts[:6])}" + " …" * (len(problem.ts) > 6),
         f"source   {problem.source}",
         f"exact    {'closed form' if problem.exact else 'no closed form'}",
         "parameters" if problem.params else "parameters  none",
@@ -123,9 +128,18 @@ def command_line(spec: str, overrides: Mapping[str, Any], config: CheckConfig) -
         default = CheckConfig().rtol if name == "rtol" else getattr(usual, name)
         if value == default or name in ("report", "report_dir"):
             continue
-        values = [",".join(value)] if name == "methods" else value if isinstance(value, list) else [value]
+        values = (
+            [",".join(value)]
+            if name == "methods"
+            else value
+            if isinstance(value, list)
+            else [value]
+        )
         for one in values:
-            words += [f"--{flag.get(name, name).replace('_', '-')}", f"{one:g}" if isinstance(one, float) else str(one)]
+            words += [
+                f"--{flag.get(name, name).replace('_', '-')}",
+                f"{one:g}" if isinstance(one, float) else str(one),
+            ]
     return shlex.join(words)
 
 

@@ -1,6 +1,6 @@
 """Linear growth or decay z′ = kz, L = z(T)²: everything has a closed form.
 
-    z(T) = z0 e^{kT}   dL/dz0 = 2 z0 e^{2kT}   dL/dk = 2T z0² e^{2kT}   dL/dt0 = −2k z0² e^{2kT} = −dL/dt1
+z(T) = z0 e^{kT}, dL/dz0 = 2 z0 e^{2kT}, dL/dk = 2T z0² e^{2kT}, dL/dt1 = 2k z0² e^{2kT} = −dL/dt0.
 """
 
 from collections.abc import Mapping

@@ -32,7 +32,11 @@ def mean_square_distance(zs: Tensor) -> Tensor:
 
 
 def problem(
-    alpha: float = 1.5, beta: float = 1.0, gamma: float = 3.0, delta: float = 1.0, T: float = 10.0,
+    alpha: float = 1.5,
+    beta: float = 1.0,
+    gamma: float = 3.0,
+    delta: float = 1.0,
+    T: float = 10.0,
     n_obs: int = 20,
 ) -> Problem:
     """Predator and prey on [0, T] from (1, 1), observed n_obs times."""

@@ -4,6 +4,8 @@ The typical Neural ODE: dz/dt = W₃ tanh(W₂ tanh(W₁ z³ + b₁) + b₂) + b
 Weights are drawn from a fixed seed, small enough that the untrained field is smooth.
 """
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 
@@ -18,8 +20,7 @@ class SpiralField(nn.Module):
         generator = torch.Generator().manual_seed(seed)
         sizes = [2, hidden, hidden, 2]
         self.layers = nn.ModuleList(
-            nn.Linear(n_in, n_out, dtype=torch.float64)
-            for n_in, n_out in zip(sizes, sizes[1:], strict=False)
+            nn.Linear(n_in, n_out, dtype=torch.float64) for n_in, n_out in itertools.pairwise(sizes)
         )
         with torch.no_grad():
             for p in self.parameters():
@@ -48,7 +49,9 @@ def target(ts: Tensor, z0: Tensor) -> Tensor:
     return decay[:, None, None] * torch.einsum("kij,bj->kbi", rotation, z0)
 
 
-def problem(hidden: int = 50, batch: int = 8, T: float = 1.0, n_obs: int = 10, seed: int = 0) -> Problem:
+def problem(
+    hidden: int = 50, batch: int = 8, T: float = 1.0, n_obs: int = 10, seed: int = 0
+) -> Problem:
     """An untrained MLP field, a batch of initial states on a circle, n_obs observation times."""
     phase = torch.arange(batch, dtype=torch.float64) * (2 * torch.pi / batch)
     z0 = torch.stack([phase.cos(), phase.sin()], -1)

@@ -1,0 +1,1 @@
+"""From numbers to words: errors, gates, findings. Plain data only."""

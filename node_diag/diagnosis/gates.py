@@ -131,18 +131,20 @@ def evaluate(spec: GateSpec, methods: list[MethodRecord]) -> list[Gate]:
     """One judged gate for every method it applies to; an unmatched gate is inconclusive."""
     matching = [m for m in methods if spec.method in ("*", m.name)]
     if not matching:
-        return [
-            _gate(spec, spec.method, None, None, "inconclusive", f"{spec.method} was not run")
-        ]
+        return [_gate(spec, spec.method, None, None, "inconclusive", f"{spec.method} was not run")]
     return [_judged(spec, method) for method in matching]
 
 
 def _judged(spec: GateSpec, method: MethodRecord) -> Gate:
     if method.status == "failed":
-        return _gate(spec, method.name, None, None, "fail", f"{method.name} failed: {method.failure}")
+        return _gate(
+            spec, method.name, None, None, "fail", f"{method.name} failed: {method.failure}"
+        )
     value, uncertainty = METRICS[spec.metric](method)
     verdict = judge(value, uncertainty, spec.limit)
-    return _gate(spec, method.name, value, uncertainty, verdict, _reason(spec, value, uncertainty, verdict))
+    return _gate(
+        spec, method.name, value, uncertainty, verdict, _reason(spec, value, uncertainty, verdict)
+    )
 
 
 def _reason(spec: GateSpec, value: float | None, uncertainty: float, verdict: Verdict) -> str:
@@ -161,8 +163,12 @@ def _reason(spec: GateSpec, value: float | None, uncertainty: float, verdict: Ve
 
 
 def _gate(
-    spec: GateSpec, method: str, value: float | None, uncertainty: float | None,
-    verdict: Verdict, reason: str,
+    spec: GateSpec,
+    method: str,
+    value: float | None,
+    uncertainty: float | None,
+    verdict: Verdict,
+    reason: str,
 ) -> Gate:
     return Gate(
         expression=f"{method}.{spec.metric}<={spec.limit:g}",

@@ -1,4 +1,4 @@
-"""Distances between a gradient and a reference, with the reference's uncertainty carried through."""
+"""Distances between a gradient and a reference, with the uncertainty carried through."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def compare(
     """Error of a flat gradient (z0, parameters, times) against a reference of the same layout.
 
     Args:
-        gradient, reference: (n,).
+        gradient: (n,).
+        reference: (n,).
         bar: absolute uncertainty of every entry of the reference, (n,).
         parts: where z0, each parameter and ``ts`` lie. z0 and the parameters together make the
             error; t0 and t1 are reported apart.

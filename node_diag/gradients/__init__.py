@@ -1,0 +1,1 @@
+"""Gradient methods, and the vjp they all go through."""

@@ -29,7 +29,9 @@ def vjp(
         watch(live)
     # A scalar, not grad_outputs: checking those, torch imports sympy on its first backward pass.
     with torch.enable_grad():
-        parts = [torch.dot(o.reshape(-1), w.reshape(-1)) for o, w in zip(live, weights, strict=True)]
+        parts = [
+            torch.dot(o.reshape(-1), w.reshape(-1)) for o, w in zip(live, weights, strict=True)
+        ]
         total = parts[0] if len(parts) == 1 else torch.stack(parts).sum()
     products = torch.autograd.grad(total, inputs, allow_unused=True)
     return [

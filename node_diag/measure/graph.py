@@ -22,6 +22,7 @@ class GraphDepth:
         self.largest = 0
 
     def __call__(self, outputs: Sequence[Tensor]) -> None:
+        """Note the depth of a graph that is about to be walked."""
         depth = longest_path(outputs)
         self.total += depth
         self.largest = max(self.largest, depth)
@@ -38,9 +39,7 @@ def longest_path(outputs: Sequence[Tensor]) -> int:
             stack.pop()
             continue
         below = [
-            child
-            for child, _ in node.next_functions
-            if child is not None and child.next_functions
+            child for child, _ in node.next_functions if child is not None and child.next_functions
         ]
         missing = [child for child in below if child not in depth]
         if missing:

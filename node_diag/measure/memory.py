@@ -78,9 +78,7 @@ class LiveBytes(TorchDispatchMode):
         super().__init__()
         self.peak = 0
         self._bytes = 0
-        self._known: dict[int, Any] = {
-            t.untyped_storage()._cdata: None for t in existing
-        }
+        self._known: dict[int, Any] = {t.untyped_storage()._cdata: None for t in existing}
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:

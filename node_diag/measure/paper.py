@@ -57,7 +57,7 @@ def measure_units(problem: Problem, tableau: Tableau, h: float) -> Units:
 def paper_cost(
     method: str, units: Units, n_t: int, n_r: int, m: float, counts: Counts, nfe: tuple[int, int]
 ) -> dict[str, PaperCost]:
-    """The three formulas of a method beside what was measured; empty for methods not in the paper."""
+    """The formulas of a method beside what was measured; empty for methods not in the paper."""
     n_f = units.evaluations
     vjps = nfe[0] + counts.nvjp_backward
     rows = {

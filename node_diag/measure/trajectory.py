@@ -23,7 +23,9 @@ def states_at(problem: Problem, tableau: Tableau, solution: Solution, times: Arr
     f = Field(problem)
     starts = np.asarray(solution.grid.starts())
     sign = np.sign(solution.grid.t1 - solution.grid.t0)
-    steps = np.clip(np.searchsorted(sign * starts, sign * times, side="right") - 1, 0, len(starts) - 1)
+    steps = np.clip(
+        np.searchsorted(sign * starts, sign * times, side="right") - 1, 0, len(starts) - 1
+    )
     found = np.empty((len(times), problem.layout.numel))
     with torch.no_grad():
         for i in np.unique(steps):
@@ -38,7 +40,7 @@ def states_at(problem: Problem, tableau: Tableau, solution: Solution, times: Arr
 
 @dataclass(frozen=True)
 class Deviation:
-    """A reverse-time trajectory t (n,), z (n, D) and its relative distance (n,) from the forward one."""
+    """A reverse-time trajectory t (n,), z (n, D), and its relative error (n,)."""
 
     t: Array
     z: Array
@@ -46,7 +48,9 @@ class Deviation:
 
 
 def deviation(
-    problem: Problem, tableau: Tableau, solution: Solution,
+    problem: Problem,
+    tableau: Tableau,
+    solution: Solution,
     reconstruction: Sequence[tuple[float, list[float]]],
 ) -> Deviation:
     """‖z̄(t) − z(t)‖ / max_t ‖z(t)‖ at the times a reverse-time solve stepped to."""

@@ -1,0 +1,1 @@
+"""Gradients to hold others against, each with its uncertainty."""

@@ -1,4 +1,4 @@
-"""Continuous reference for many parameters: the adjoint equation along an accurate stored trajectory.
+"""Continuous reference for many parameters: the adjoint equation along a stored trajectory.
 
     da/dt = −(∂f/∂z)ᵀ a      dL/dθ = ∫ aᵀ ∂f/∂θ dt
 
@@ -8,6 +8,8 @@ its own error control. The cost does not grow with D · P, unlike forward sensit
 """
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 import torch
@@ -29,7 +31,7 @@ class StoredTrajectory:
         self.states: list[Vector] = []
         self.steps = 0
         z = z0
-        for start, end in zip(ts, ts[1:], strict=False):
+        for start, end in itertools.pairwise(ts):
             times, interpolants, z = _march(system.f, start, end, z, rtol)
             self.pieces.append(OdeSolution(times, interpolants))
             self.states.append(z)
@@ -37,7 +39,10 @@ class StoredTrajectory:
 
 
 def solve_adjoint(
-    system: Linearized, trajectory: StoredTrajectory, ts: tuple[float, ...], cotangents: Vector,
+    system: Linearized,
+    trajectory: StoredTrajectory,
+    ts: tuple[float, ...],
+    cotangents: Vector,
     rtol: float,
 ) -> tuple[Vector, Vector]:
     """dL/dz0 (D,) and dL/dθ (P,) for cotangents ∂L/∂z(ts[1:]) of shape (K, D).
@@ -70,7 +75,7 @@ def _adjoint(system: Linearized, piece: OdeSolution):  # noqa: ANN202 - a closur
 
 
 def _march(f, start: float, end: float, y: Vector, rtol: float):  # noqa: ANN001, ANN202
-    """scipy's DOP853 from start to end; times, interpolants and the last state."""
+    """Scipy's DOP853 from start to end; times, interpolants and the last state."""
     solver = DOP853(f, start, y, end, rtol=rtol, atol=rtol / 100)
     times, interpolants = [start], []
     while solver.status == "running":

@@ -53,9 +53,7 @@ def _gradient(problem: Problem, inputs: Vector) -> Vector:
     return assemble(filled[0], params, filled[-1])
 
 
-def _closed_form(
-    problem: Problem, ts: Tensor, z0: Tensor, params: dict[str, Tensor]
-) -> Tensor:
+def _closed_form(problem: Problem, ts: Tensor, z0: Tensor, params: dict[str, Tensor]) -> Tensor:
     if problem.exact is None:
         raise ProblemError(f"problem '{problem.name}' has no closed form (exact=...)")
     try:

@@ -47,7 +47,8 @@ def frozen_reference(problem: Problem, tableau: Tableau, grid: Grid) -> Referenc
 
     Args:
         problem: float64, on the CPU.
-        tableau, grid: the method and the steps it accepted.
+        tableau: the method.
+        grid: the steps it accepted.
 
     Raises:
         NoReferenceError: too many inputs, or the frozen map is not finite.
@@ -116,7 +117,7 @@ class _Lanes:
         if self.batched:
             try:
                 found = self._chunk(block, rows)
-            except Exception:  # noqa: BLE001 - whatever stops vmap, the loop takes over
+            except Exception:
                 self.batched = False
             else:
                 if _close(float(found[0]), self.loss_at_base):
@@ -148,7 +149,7 @@ class _Lanes:
         """(K, B, D) → (B,); a loss that cannot be vmapped is called row by row."""
         try:
             return torch.func.vmap(self.problem.loss_of, in_dims=1)(zs)
-        except Exception:  # noqa: BLE001 - whatever stops vmap, the loop takes over
+        except Exception:
             return torch.stack([self.problem.loss_of(zs[:, i]) for i in range(zs.shape[1])])
 
     def _direct(self, zs: Tensor) -> Vector:
@@ -212,16 +213,15 @@ def _perturbed(base: Tensor, columns: Vector, sizes: Vector) -> tuple[Tensor, Te
     return rows, above - below
 
 
-def _extrapolate(
-    differences: Vector, steps: Vector, sigma: float
-) -> tuple[Vector, Vector, Vector]:
+def _extrapolate(differences: Vector, steps: Vector, sigma: float) -> tuple[Vector, Vector, Vector]:
     """Value, bar and chosen level of every input."""
     factor = RATIO**2
     coarse, fine = differences[:-1], differences[1:]
     values = (factor * fine - coarse) / (factor - 1)
     # T is a sum of four values of L with these weights.
     weight = np.sqrt(
-        2 * (factor / (factor - 1) / (2 * steps[1:])) ** 2 + 2 * (1 / (factor - 1) / (2 * steps[:-1])) ** 2
+        2 * (factor / (factor - 1) / (2 * steps[1:])) ** 2
+        + 2 * (1 / (factor - 1) / (2 * steps[:-1])) ** 2
     )
     bars = 2 * np.abs(values - fine) + 5 * sigma * weight
     bars[~np.isfinite(bars)] = np.inf
@@ -288,4 +288,3 @@ def _quotient(loss: Solve, base: Vector, i: int, size: float) -> float:
     above[i] += size
     below[i] -= size
     return (loss(above) - loss(below)) / (above[i] - below[i])
-

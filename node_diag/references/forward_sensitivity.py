@@ -1,4 +1,4 @@
-"""Continuous reference: the forward sensitivity equations, with the sensitivities in the error norm.
+"""Continuous reference: forward sensitivity equations, with S inside the error control.
 
     dz/dt = f      dS/dt = (∂f/∂z) S + (0 | ∂f/∂θ)      S(t0) = (I | 0)
 
@@ -10,6 +10,7 @@ Radau.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -55,7 +56,7 @@ def solve_sensitivity(
     z, s = z0, np.eye(system.n_state, width)
     states, sensitivities, steps = [], [], 0
     h = None
-    for start, end in zip(ts, ts[1:], strict=False):
+    for start, end in itertools.pairwise(ts):
         z, s, taken, h = solve(system, start, end, z, s, rtol, h)
         steps += taken
         states.append(z)
@@ -94,7 +95,7 @@ class _Step:
     maps: Vector | None = None
 
 
-def _solve_dop853(  # noqa: PLR0913
+def _solve_dop853(
     system: Linearized, t: float, end: float, z: Vector, s: Vector, rtol: float, h: float | None
 ) -> tuple[Vector, Vector, int, float]:
     """From t to end: steps that z needs, then the ones among them that S needs finer, split.
@@ -229,10 +230,10 @@ def _error(y: Vector, y1: Vector, fifth: Vector, third: Vector, rtol: float) -> 
     return error if math.isfinite(error) else math.inf
 
 
-def _solve_radau(  # noqa: PLR0913
+def _solve_radau(
     system: Linearized, t: float, end: float, z: Vector, s: Vector, rtol: float, h: float | None
 ) -> tuple[Vector, Vector, int, float]:
-    """scipy's Radau IIA on (z, S); Newton uses ∂f/∂z for every column, which is its diagonal."""
+    """Scipy's Radau IIA on (z, S); Newton uses ∂f/∂z for every column, which is its diagonal."""
     columns = 1 + s.shape[1]
     n = system.n_state
 
@@ -256,5 +257,7 @@ def _solve_radau(  # noqa: PLR0913
         message = solver.step()
         steps += 1
         if solver.status == "failed" or steps > MOST_STEPS:
-            raise NoReferenceError(f"Radau stopped at t = {solver.t:.6g}: {message or 'too many steps'}")
+            raise NoReferenceError(
+                f"Radau stopped at t = {solver.t:.6g}: {message or 'too many steps'}"
+            )
     return solver.y[:n], solver.y[n:].reshape(columns - 1, n).T, steps, 0.0

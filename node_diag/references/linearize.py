@@ -97,7 +97,7 @@ class Linearized:
         self.batched = True
         try:
             dz, dp = self.jacobians(t0, z0[None])
-        except Exception:  # noqa: BLE001 - whatever stops vmap, the loop takes over
+        except Exception:
             return False
         one_dz, one_dp = self._one(t0[0], z0)
         return bool(np.allclose(dz[0], one_dz, rtol=1e-9, atol=1e-12)) and bool(

@@ -1,4 +1,4 @@
-"""Continuous reference by sensitivity analysis: two solves at different tolerances, and their spread."""
+"""Continuous reference by sensitivity analysis: two solves, and how far they are apart."""
 
 from __future__ import annotations
 
@@ -47,10 +47,14 @@ def sensitivity_reference(problem: Problem, solution: Solution) -> Reference:
     times = len(problem.ts)
     # Round-off of a solve of N steps grows like a few √N ulp.
     floor = 8 * EPS * np.sqrt(max(steps)) * np.abs(fine)
-    bar = np.concatenate([spread((fine - coarse)[:-times]), spread((fine - coarse)[-times:])]) + floor
+    bar = (
+        np.concatenate([spread((fine - coarse)[:-times]), spread((fine - coarse)[-times:])]) + floor
+    )
     _require_agreement(fine[:-times], bar[:-times])
     details = {
-        "method": "forward sensitivities" if forward else "adjoint sensitivities, stored trajectory",
+        "method": "forward sensitivities"
+        if forward
+        else "adjoint sensitivities, stored trajectory",
         "solver": "Radau" if stiff else "DOP853",
         "rtol": [COARSE, FINE],
         "steps": steps,
@@ -66,13 +70,13 @@ def _stiff(system: Linearized, solution: Solution) -> bool:
 
 
 def _forward(problem: Problem, system: Linearized, rtol: float, stiff: bool) -> tuple[Vector, int]:
-    found = solve_sensitivity(
-        system, problem.flat_z0().numpy(), problem.ts, rtol, stiff=stiff
-    )
+    found = solve_sensitivity(system, problem.flat_z0().numpy(), problem.ts, rtol, stiff=stiff)
     cotangents, direct = _loss(problem, found.z)
     gradient = np.einsum("kd,kdq->q", cotangents, found.s)
     n = system.n_state
-    return _with_times(problem, system, gradient[:n], gradient[n:] + direct, cotangents, found.z), found.steps
+    return _with_times(
+        problem, system, gradient[:n], gradient[n:] + direct, cotangents, found.z
+    ), found.steps
 
 
 def _adjoint(problem: Problem, system: Linearized, rtol: float, stiff: bool) -> tuple[Vector, int]:
@@ -94,8 +98,12 @@ def _loss(problem: Problem, zs: Vector) -> tuple[Vector, Vector]:
     return cotangents.numpy(), np.concatenate(flat) if flat else np.zeros(0)
 
 
-def _with_times(  # noqa: PLR0913
-    problem: Problem, system: Linearized, dz0: Vector, dparams: Vector, cotangents: Vector,
+def _with_times(
+    problem: Problem,
+    system: Linearized,
+    dz0: Vector,
+    dparams: Vector,
+    cotangents: Vector,
     zs: Vector,
 ) -> Vector:
     """Append dL/dt0 = −(dL/dz0)ᵀ f(t0, z0) and dL/dτ_k = ∂ℓ/∂z(τ_k)ᵀ f(τ_k, z(τ_k))."""

@@ -1,0 +1,1 @@
+"""Explicit Runge–Kutta solvers with a graph of choice."""

@@ -77,8 +77,14 @@ class Controller:
 
 
 def starting_step(
-    f: Callable[[Time, Tensor], Tensor], t0: Time, z0: Tensor, f0: Tensor, span: float, *,
-    tolerance: Tolerance, exponent: int,
+    f: Callable[[Time, Tensor], Tensor],
+    t0: Time,
+    z0: Tensor,
+    f0: Tensor,
+    span: float,
+    *,
+    tolerance: Tolerance,
+    exponent: int,
 ) -> Tensor:
     """A first step |h| that makes the local error about the tolerance, for one more evaluation.
 

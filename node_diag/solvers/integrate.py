@@ -98,13 +98,19 @@ class Solution:
 
     @property
     def trials_per_step(self) -> float:
-        """m of the ACA paper: trials for each accepted step."""
+        """M of the ACA paper: trials for each accepted step."""
         return (self.n_accepted + self.n_rejected) / max(self.n_accepted, 1)
 
 
 def integrate(
-    f: FlatField, z0: Tensor, ts: Sequence[float] | Tensor, settings: Settings,
-    graph: Graph = "none", *, keep: bool = True, on_step: OnStep | None = None,
+    f: FlatField,
+    z0: Tensor,
+    ts: Sequence[float] | Tensor,
+    settings: Settings,
+    graph: Graph = "none",
+    *,
+    keep: bool = True,
+    on_step: OnStep | None = None,
 ) -> Solution:
     """Solve dz/dt = f(t, z) from ts[0] through every time of ts, forward or backward in time.
 
@@ -132,9 +138,15 @@ def integrate(
 class _Run:
     """One solve in progress."""
 
-    def __init__(  # noqa: PLR0913 - the arguments of integrate
-        self, f: FlatField, z0: Tensor, ts: Sequence[float] | Tensor, settings: Settings,
-        graph: Graph, keep: bool, on_step: OnStep | None,
+    def __init__(
+        self,
+        f: FlatField,
+        z0: Tensor,
+        ts: Sequence[float] | Tensor,
+        settings: Settings,
+        graph: Graph,
+        keep: bool,
+        on_step: OnStep | None,
     ) -> None:
         self.settings, self.graph, self.keep, self.on_step = settings, graph, keep, on_step
         plain = graph == "none"
@@ -170,7 +182,9 @@ class _Run:
             )
             self._accept(trial, step)
             if not bool(torch.isfinite(self.z).all()):
-                raise NonFiniteError(f"the state is NaN or infinite at t = {self._now()}", self._now())
+                raise NonFiniteError(
+                    f"the state is NaN or infinite at t = {self._now()}", self._now()
+                )
 
     def _adaptive(self) -> None:
         tableau = self.settings.tableau
@@ -195,7 +209,9 @@ class _Run:
                 k0 = trial.ks[0]
                 ceiling = 1.0
                 self._refuse_tiny(number(step) * number(factor), trial)
-            if self.graph != "traced":  # a clipped step is t1 − t, which has a graph; its retry has not
+            if (
+                self.graph != "traced"
+            ):  # a clipped step is t1 − t, which has a graph; its retry has not
                 step = number(step)
             h = step * factor if not clipped or number(ratio) > 1.0 else h
 
@@ -205,8 +221,13 @@ class _Run:
         if not bool(torch.isfinite(k0).all()):
             raise NonFiniteError(f"f is NaN or infinite at t = {self._now()}", self._now())
         step = starting_step(
-            self.stepper.derivative, self.t, self.z, k0, self.span,
-            tolerance=self.tolerance, exponent=self.settings.tableau.error_order,
+            self.stepper.derivative,
+            self.t,
+            self.z,
+            k0,
+            self.span,
+            tolerance=self.tolerance,
+            exponent=self.settings.tableau.error_order,
         ) * math.copysign(1.0, self.span)
         return step.double().cpu() if self.graph == "traced" else number(step)
 

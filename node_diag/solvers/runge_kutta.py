@@ -27,7 +27,7 @@ def number(x: Time) -> float:
 
 
 def combine(z: Tensor, ks: Sequence[Tensor], weights: Tensor) -> Tensor:
-    """z + Σ w_i k_i for z (D,) and weights (n,); for z (B, D) the weights are (n, B) or (n, 1).
+    """Z + Σ w_i k_i for z (D,) and weights (n,); for z (B, D) the weights are (n, B) or (n, 1).
 
     Where the weights need no gradient autograd saves only them, which is what keeps the graph of
     a step with constant h small.
@@ -38,7 +38,9 @@ def combine(z: Tensor, ks: Sequence[Tensor], weights: Tensor) -> Tensor:
 
 
 @lru_cache
-def _weights(tableau: Tableau, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, list[int]]:
+def _weights(
+    tableau: Tableau, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, list[int]]:
     """Rows of a, then b, then e, in one vector; and their lengths."""
     rows = [*tableau.a[1:], tableau.b, *([] if tableau.e is None else [tableau.e])]
     flat = [entry for row in rows for entry in row]
@@ -75,12 +77,12 @@ class Step:
 
     @property
     def b(self) -> Tensor:
-        """h b."""
+        """H b."""
         return self.rows[len(self.times) - 1]
 
     @property
     def e(self) -> Tensor:
-        """h e."""
+        """H e."""
         return self.rows[len(self.times)]
 
 
@@ -100,13 +102,13 @@ def stages(
     return ks, z_stage
 
 
-def dense(
-    tableau: Tableau, z: Tensor, h: Time, ks: Sequence[Tensor], theta: Time
-) -> Tensor:
+def dense(tableau: Tableau, z: Tensor, h: Time, ks: Sequence[Tensor], theta: Time) -> Tensor:
     """Dense output z(t + θh); θ and h are plain numbers or tensors, 0-d or (B,)."""
     powers = [_horner(row, theta) * h for row in tableau.dense]
     if isinstance(theta, Tensor) or isinstance(h, Tensor):
-        weights = torch.stack([torch.as_tensor(p, dtype=torch.float64) * _one(theta, h) for p in powers])
+        weights = torch.stack(
+            [torch.as_tensor(p, dtype=torch.float64) * _one(theta, h) for p in powers]
+        )
         weights = weights.to(dtype=z.dtype, device=z.device)
     else:
         weights = torch.tensor(powers, dtype=z.dtype, device=z.device)

@@ -20,7 +20,9 @@ class Ratio:
 
 
 def alternate(
-    ours: Callable[[], object], theirs: Callable[[], object], pairs: int,
+    ours: Callable[[], object],
+    theirs: Callable[[], object],
+    pairs: int,
     scale: tuple[float, float] = (1.0, 1.0),
 ) -> Ratio:
     """Time ours and theirs in turn; ``scale`` divides each, by its number of evaluations, say."""

@@ -85,9 +85,7 @@ def aca_gradient() -> Ratio:
 
     def theirs():
         z0 = problem.flat_z0().requires_grad_()
-        zs = torchdiffeq.odeint_adjoint(
-            problem.func, z0, ts, rtol=RTOL, atol=RTOL, method="dopri5"
-        )
+        zs = torchdiffeq.odeint_adjoint(problem.func, z0, ts, rtol=RTOL, atol=RTOL, method="dopri5")
         return torch.autograd.grad(problem.loss(zs[1:]), [z0, *problem.params.values()])
 
     return alternate(ours, theirs, pairs=9)

@@ -13,7 +13,7 @@ import pytest
 
 from node_diag.records import Report, json_schema
 
-USER_MODULE = '''
+USER_MODULE = """
 import torch
 from torch import nn
 from node_diag import Problem
@@ -27,7 +27,7 @@ class Net(nn.Module):
 
 def problem(batch: int = 3) -> Problem:
     return Problem(Net(), torch.randn(batch, 2), torch.linspace(0.0, 1.0, 6), lambda zs: (zs**2).mean())
-'''
+"""
 
 
 @pytest.fixture
@@ -69,7 +69,9 @@ def test_max_grad_error_on_vanderpol(node_diag, limit, code):
 
 def test_json_on_stdout_is_the_record_and_fits_the_schema(node_diag, tmp_path):
     jsonschema = pytest.importorskip("jsonschema")
-    done = node_diag("check", "linear", "--repeat", "1", "--report-dir", "out", "--output-format", "json")
+    done = node_diag(
+        "check", "linear", "--repeat", "1", "--report-dir", "out", "--output-format", "json"
+    )
     assert done.stdout == (tmp_path / "out" / "report.json").read_text()
     jsonschema.validate(json.loads(done.stdout), json_schema())
 
@@ -111,7 +113,9 @@ def test_failed_method_is_a_row_and_fails_its_gate(node_diag):
 
 
 def test_users_file_end_to_end(node_diag, user_file, tmp_path):
-    done = node_diag("check", user_file(USER_MODULE), "--set", "batch=2", "--repeat", "1", "--report-dir", "out")
+    done = node_diag(
+        "check", user_file(USER_MODULE), "--set", "batch=2", "--repeat", "1", "--report-dir", "out"
+    )
     assert done.returncode == 0, done.stderr
     report = Report.load(tmp_path / "out" / "report.json")
     assert report.problem.state_shape == [2, 2]
@@ -203,7 +207,9 @@ def test_existing_report_folder_is_kept_unless_forced(node_diag, tmp_path):
 
 
 def test_configuration_file_environment_and_flags(node_diag, tmp_path):
-    (tmp_path / "node-diag.yaml").write_text("rtol: 1.0e-4\nsolver: bosh3\nrepeat: 1\nreport: [json]\n")
+    (tmp_path / "node-diag.yaml").write_text(
+        "rtol: 1.0e-4\nsolver: bosh3\nrepeat: 1\nreport: [json]\n"
+    )
     done = node_diag(
         "check", "linear", "--rtol", "1e-6", "--output-format", "json", NODE_DIAG_SOLVER="tsit5"
     )

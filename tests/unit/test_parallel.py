@@ -56,4 +56,7 @@ def test_an_interruption_leaves_no_child():
 
 def test_one_core_works_alone(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
-    assert parallel.compute({"a": os.getpid, "b": os.getpid}) == {"a": os.getpid(), "b": os.getpid()}
+    assert parallel.compute({"a": os.getpid, "b": os.getpid}) == {
+        "a": os.getpid(),
+        "b": os.getpid(),
+    }

@@ -32,7 +32,11 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         yield rule.finding(
             f"{method.name}: the reverse-time state ends {path.initial_error:.1e} (relative) away "
             f"from z0, and the gradient is off by {error:.1e}"
-            + (f"; {other.name}, which stores the states, is off by {compared:.1e}" if other and compared is not None else ""),
+            + (
+                f"; {other.name}, which stores the states, is off by {compared:.1e}"
+                if other and compared is not None
+                else ""
+            ),
             f"train with a method that stores the trajectory: {command(report, method='aca')}",
             method.name,
             reconstruction_max_error=path.max_error,

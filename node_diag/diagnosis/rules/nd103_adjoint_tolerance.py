@@ -26,8 +26,8 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         if path.max_error <= 1e-2 < error and error > 10 * best:
             tighter = report.config.adjoint_rtol / 100
             yield rule.finding(
-                f"{method.name}: the gradient is off by {error:.1e} although the reverse-time state "
-                f"stays within {path.max_error:.1e} of the forward one",
+                f"{method.name}: the gradient is off by {error:.1e} although the reverse-time "
+                f"state stays within {path.max_error:.1e} of the forward one",
                 "tighten the backward tolerances: "
                 + command(report, adjoint_rtol=tighter, adjoint_atol=tighter),
                 method.name,

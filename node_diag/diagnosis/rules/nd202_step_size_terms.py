@@ -21,7 +21,12 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     """A finding if naive is visibly not the derivative of the accepted steps."""
     for method in report.methods:
         terms = discrete(method)
-        if method.name != "naive" or terms is None or not method.errors or not method.errors.discrete:
+        if (
+            method.name != "naive"
+            or terms is None
+            or not method.errors
+            or not method.errors.discrete
+        ):
             continue
         uncertainty = method.errors.discrete.uncertainty or 0.0
         if terms <= max(10 * uncertainty, report.config.rtol):
@@ -34,7 +39,11 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         yield rule.finding(
             f"naive: the step-size search adds {terms:.1e} (relative) to the gradient of the "
             "accepted steps"
-            + (f"; error {total:.1e}, against {compared:.1e} for {other.name}" if other and total is not None and compared is not None else ""),
+            + (
+                f"; error {total:.1e}, against {compared:.1e} for {other.name}"
+                if other and total is not None and compared is not None
+                else ""
+            ),
             f"hold the step sizes constant: {command(report, method='aca')}",
             "naive",
             step_size_terms=terms,

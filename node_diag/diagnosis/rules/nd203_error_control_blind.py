@@ -11,6 +11,7 @@ What to do: bound the step (a fixed-step solver, or a problem split at more obse
 tightening rtol does not help.
 """
 
+import itertools
 from collections.abc import Iterable
 
 from node_diag.diagnosis.rule import Rule, command, continuous, discrete, stored
@@ -32,8 +33,8 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     steps = report.problem.t1 - report.problem.t0
     yield rule.finding(
         f"{method.name} and the other discrete gradients are the derivative of the accepted steps "
-        f"(to {near:.1e}), and that is {far:.1e} away from the continuous truth: the error estimate "
-        f"saw nothing, {share:.0%} of the steps grew by the largest factor",
+        f"(to {near:.1e}), and that is {far:.1e} away from the continuous truth: the error "
+        f"estimate saw nothing, {share:.0%} of the steps grew by the largest factor",
         "rtol does not help; bound the step: "
         + f"node-diag check {report.config.problem} --solver rk4 --step-size {abs(steps) / 100:g}",
         None,
@@ -50,7 +51,7 @@ def growing_share(report: Report) -> float:
     sizes = [abs(h) for h, accepted in pairs if accepted][:-1]
     if len(sizes) < 3:
         return 0.0
-    grown = [later / earlier > LARGEST_GROWTH for earlier, later in zip(sizes, sizes[1:], strict=False)]
+    grown = [later / earlier > LARGEST_GROWTH for earlier, later in itertools.pairwise(sizes)]
     return sum(grown) / len(grown)
 
 

@@ -1,0 +1,1 @@
+"""Gradient methods, one file each."""

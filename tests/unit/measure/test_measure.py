@@ -103,7 +103,9 @@ def test_aca_memory_is_states_plus_one_step():
 
 def test_states_between_steps_and_deviation():
     problem = load("linear", {"k": -1.0, "T": 3.0})
-    solution = integrate(Field(problem), problem.flat_z0(), problem.ts, Settings(DOPRI5, 1e-9, 1e-9))
+    solution = integrate(
+        Field(problem), problem.flat_z0(), problem.ts, Settings(DOPRI5, 1e-9, 1e-9)
+    )
     times = np.linspace(0.0, 3.0, 50)
     states = states_at(problem, DOPRI5, solution, times)
     # Order-4 dense output of steps that meet 1e-9: the interpolant loses about one power of h.
@@ -116,7 +118,9 @@ def test_states_between_steps_and_deviation():
 
 def test_states_between_steps_backward_in_time():
     problem = load("linear", {"k": -1.0, "T": -2.0})
-    solution = integrate(Field(problem), problem.flat_z0(), problem.ts, Settings(DOPRI5, 1e-9, 1e-9))
+    solution = integrate(
+        Field(problem), problem.flat_z0(), problem.ts, Settings(DOPRI5, 1e-9, 1e-9)
+    )
     times = np.linspace(0.0, -2.0, 20)
     states = states_at(problem, DOPRI5, solution, times)
     np.testing.assert_allclose(states[:, 0], np.exp(-times), rtol=1e-6)

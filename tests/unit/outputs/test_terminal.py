@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
 
 import pytest
@@ -67,7 +68,7 @@ def test_columns_go_in_a_fixed_order(stock):
         "saved bytes",
         "time",
     ]
-    assert all(len(after) >= len(before) for before, after in zip(lost, lost[1:], strict=False))
+    assert all(len(after) >= len(before) for before, after in itertools.pairwise(lost))
 
 
 def test_everything_is_there_at_full_width(stock):

@@ -33,7 +33,7 @@ def linear_system(seed, n=3):
     matrix = torch.randn(n, n, generator=generator, dtype=torch.float64)
     z0 = torch.randn(n, generator=generator, dtype=torch.float64)
 
-    class Field_(nn.Module):
+    class System(nn.Module):
         def __init__(self):
             super().__init__()
             self.a = nn.Parameter(matrix.clone())
@@ -42,9 +42,11 @@ def linear_system(seed, n=3):
             return self.a @ z
 
     def exact(ts, z0, params):
-        return torch.stack([torch.linalg.matrix_exp(params["a"] * (t - ts[0])) @ z0 for t in ts[1:]])
+        return torch.stack(
+            [torch.linalg.matrix_exp(params["a"] * (t - ts[0])) @ z0 for t in ts[1:]]
+        )
 
-    return Problem(Field_(), z0, (0.0, 0.7, 1.5), lambda zs: (zs**2).sum(), exact=exact)
+    return Problem(System(), z0, (0.0, 0.7, 1.5), lambda zs: (zs**2).sum(), exact=exact)
 
 
 def covered(reference, truth, slack):
@@ -92,7 +94,9 @@ def test_jacobians_one_by_one_equal_batched_ones():
 
     values = []
     for field in (Branching(), Straight()):
-        problem = Problem(field, torch.tensor([1.0, 2.0], dtype=torch.float64), (0.0, 1.0), lambda zs: zs.sum())
+        problem = Problem(
+            field, torch.tensor([1.0, 2.0], dtype=torch.float64), (0.0, 1.0), lambda zs: zs.sum()
+        )
         solution = solved(problem)
         smooth = sensitivity_reference(problem, solution)
         frozen = frozen_reference(problem, DOPRI5, solution.grid)
@@ -143,7 +147,12 @@ def test_frozen_differences_use_no_derivative_of_f():
         def vmap(info, in_dims, x):
             return Wrong.apply(x), in_dims[0]
 
-    problem = Problem(lambda t, z: -Wrong.apply(z), torch.tensor([1.0], dtype=torch.float64), (0.0, 1.0), lambda zs: zs.sum())
+    problem = Problem(
+        lambda t, z: -Wrong.apply(z),
+        torch.tensor([1.0], dtype=torch.float64),
+        (0.0, 1.0),
+        lambda zs: zs.sum(),
+    )
     solution = solved(problem, 1e-8)
     found = frozen_reference(problem, DOPRI5, solution.grid)
     # z' = -z², z(1) = z0/(1 + z0), dz/dz0 = 1/4; the solve is good to about 1e-8 times ten.
@@ -164,7 +173,12 @@ def test_parameters_used_by_the_loss_are_differentiated_there_too():
         def forward(self, t, z):
             return -0.5 * z
 
-    problem = Problem(Scaled(), torch.tensor([2.0], dtype=torch.float64), (0.0, 1.0), lambda zs: scale * zs[-1].sum())
+    problem = Problem(
+        Scaled(),
+        torch.tensor([2.0], dtype=torch.float64),
+        (0.0, 1.0),
+        lambda zs: scale * zs[-1].sum(),
+    )
     solution = solved(problem, 1e-9)
     expected = 2 * math.exp(-0.5)
     for reference in (
@@ -182,7 +196,12 @@ def test_unfrozen_differences_report_their_own_spread():
 
 
 def test_nondeterministic_dynamics_have_no_discrete_reference():
-    problem = Problem(lambda t, z: -z * (1 + 0.1 * torch.rand(())), torch.tensor([1.0], dtype=torch.float64), (0.0, 1.0), lambda zs: zs.sum())
+    problem = Problem(
+        lambda t, z: -z * (1 + 0.1 * torch.rand(())),
+        torch.tensor([1.0], dtype=torch.float64),
+        (0.0, 1.0),
+        lambda zs: zs.sum(),
+    )
     grid = solved(linear := load("linear")).grid
     assert linear.ts[0] == 0.0
     grid.t1, grid.h[-1] = 1.0, 1.0 - sum(grid.h[:-1])
@@ -191,7 +210,9 @@ def test_nondeterministic_dynamics_have_no_discrete_reference():
 
 
 def test_too_many_inputs_are_refused_in_words():
-    problem = Problem(lambda t, z: -z, torch.ones(7000, dtype=torch.float64), (0.0, 1.0), lambda zs: zs.sum())
+    problem = Problem(
+        lambda t, z: -z, torch.ones(7000, dtype=torch.float64), (0.0, 1.0), lambda zs: zs.sum()
+    )
     with pytest.raises(NoReferenceError, match="7002 inputs"):
         frozen_reference(problem, DOPRI5, solved(problem).grid)
 

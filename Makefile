@@ -1,0 +1,54 @@
+# Every target creates what it needs; only python3 (3.11 or newer), make and git have to be there.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: help demo test lint format bench schema gallery clean
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
+
+demo: $(VENV)/.runtime  ## check the van der Pol oscillator and write a report
+	$(BIN)/node-diag check vanderpol --rtol 1e-5
+
+test: $(VENV)/.dev  ## run the tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev  ## format, lint, types, import layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev  ## put the code into shape
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.dev  ## compare speed side by side and write docs/benchmarks.md
+	$(BIN)/python -m tests.bench
+
+schema: $(VENV)/.dev  ## write docs/report.schema.json from the models
+	$(BIN)/python -c "import json; from node_diag.records import json_schema; print(json.dumps(json_schema(), indent=1))" > docs/report.schema.json
+
+gallery: $(VENV)/.runtime  ## redraw the pictures the README shows
+	rm -rf reports/gallery/vanderpol
+	$(BIN)/node-diag check vanderpol --rtol 1e-5 --report png --report-dir reports/gallery/run --force
+	mv reports/gallery/run/figures reports/gallery/vanderpol && rm -rf reports/gallery/run
+
+clean:  ## remove what the targets above created
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/.python:
+	$(PYTHON) -c 'import sys; sys.exit("node-diag needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.runtime: $(VENV)/.python pyproject.toml constraints.txt
+	$(PIP_INSTALL) -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.python pyproject.toml constraints.txt
+	$(PIP_INSTALL) -e '.[dev]'
+	touch $@ $(VENV)/.runtime
