@@ -32,13 +32,13 @@ class CheckConfig(BaseModel):
     adjoint_rtol: float = math.nan
     adjoint_atol: float = math.nan
     step_size: float | None = None
-    max_steps: int = Field(100_000, ge=1)
+    max_steps: int = Field(default=100_000, ge=1)
     methods: list[str] = ["adjoint", "aca", "naive"]
     reference: Literal["auto", "exact", "sensitivity", "fd"] = "auto"
     dtype: Literal["float32", "float64"] = "float64"
     device: str = "cpu"
     seed: int = 0
-    repeat: int | None = Field(None, ge=1)
+    repeat: int | None = Field(default=None, ge=1)
     max_grad_error: list[str] = []
     gates: list[str] = []
     report: list[str] = ["html", "png", "json", "csv"]

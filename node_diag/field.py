@@ -153,7 +153,9 @@ def validate(problem: Problem) -> None:
 
 def _check_value(problem: Problem, value: Any) -> None:
     layout = problem.layout
-    parts = cast("tuple[Any, ...]", tuple(value)) if layout.is_tuple else (value,)
+    if layout.is_tuple and not isinstance(value, tuple | list):
+        raise ProblemError(f"f returned a {type(value).__name__} for a state that is a tuple")
+    parts: tuple[Any, ...] = tuple(value) if layout.is_tuple else (value,)
     if len(parts) != len(layout.shapes):
         raise ProblemError(f"f returned {len(parts)} tensors for a state of {len(layout.shapes)}")
     for part, shape in zip(parts, layout.shapes, strict=True):

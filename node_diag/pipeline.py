@@ -148,7 +148,7 @@ def make_setup(problem: Problem, config: CheckConfig) -> Setup:
         )
     n_params = sum(p.numel() for p in problem.params.values())
     blocks = [problem.layout.numel, problem.layout.numel, n_params]
-    shared = {"step_size": config.step_size, "max_steps": config.max_steps}
+    shared: dict[str, Any] = {"step_size": config.step_size, "max_steps": config.max_steps}
     forward = Settings(tableau, config.rtol, config.atol, **shared)
     backward = Settings(
         tableau, config.adjoint_rtol, config.adjoint_atol, **shared, norm=largest_rms(blocks)

@@ -7,7 +7,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -134,7 +134,7 @@ class Problem:
             value = self.loss(self.layout.unflatten(zs))
         except Exception as error:
             raise ProblemError(f"loss raised {type(error).__name__}: {error}") from error
-        if not isinstance(value, Tensor):
+        if not isinstance(cast("Any", value), Tensor):
             raise ProblemError(f"loss returned a {type(value).__name__}, not a scalar tensor")
         if value.numel() != 1:
             raise ProblemError(
@@ -228,7 +228,7 @@ def _checked_params(func: Any, params: Mapping[str, Tensor] | None) -> dict[str,
         return {name: p for name, p in func.named_parameters() if p.requires_grad}
     named = dict(params or {})
     for name, p in named.items():
-        if not isinstance(p, Tensor) or not p.is_floating_point():
+        if not isinstance(cast("Any", p), Tensor) or not p.is_floating_point():
             raise ProblemError(f"params['{name}'] is not a floating-point tensor")
         if not p.requires_grad:
             if not p.is_leaf:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from node_diag.field import Field
-from node_diag.gradients.vjp import vjp
+from node_diag.gradients.vjp import derivatives, vjp
 from node_diag.problem import Problem
 from node_diag.solvers.integrate import Settings, Solution
 
@@ -184,7 +184,7 @@ def loss_vjp(problem: Problem, zs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         inputs = [states, *problem.params.values()]
         if not loss.requires_grad:
             return torch.zeros_like(zs), {}
-        found = torch.autograd.grad(loss, inputs, allow_unused=True)
+        found = derivatives(loss, inputs)
     cotangents = torch.zeros_like(zs) if found[0] is None else found[0]
     pairs = zip(problem.params, found[1:], strict=True)
     return cotangents, {name: g for name, g in pairs if g is not None}

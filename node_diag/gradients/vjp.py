@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -33,15 +34,23 @@ def vjp(
             torch.dot(o.reshape(-1), w.reshape(-1)) for o, w in zip(live, weights, strict=True)
         ]
         total = parts[0] if len(parts) == 1 else torch.stack(parts).sum()
-    products = torch.autograd.grad(total, inputs, allow_unused=True)
+    products = derivatives(total, inputs)
     return [
         torch.zeros_like(x) if product is None else product
         for x, product in zip(inputs, products, strict=True)
     ]
 
 
+def derivatives(
+    scalar: Tensor, inputs: Sequence[Tensor], *, retain_graph: bool = False
+) -> list[Tensor | None]:
+    """∂scalar/∂input for every input, None where there is no dependence."""
+    found = torch.autograd.grad(scalar, inputs, retain_graph=retain_graph, allow_unused=True)
+    return list(cast("tuple[Tensor | None, ...]", found))
+
+
 @contextmanager
-def watching(watcher: Watcher) -> Iterator[None]:
+def watching(watcher: Watcher) -> Generator[None]:
     """Inside it, ``watcher`` sees the outputs of every vjp before its graph is freed."""
     _watchers.append(watcher)
     try:

@@ -78,7 +78,7 @@ class LiveBytes(TorchDispatchMode):
         super().__init__()
         self.peak = 0
         self._bytes = 0
-        self._known: dict[int, Any] = {t.untyped_storage()._cdata: None for t in existing}
+        self._known: dict[int, Any] = {_identity(t.untyped_storage()): None for t in existing}
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -100,7 +100,7 @@ class LiveBytes(TorchDispatchMode):
 
     def _follow(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
-        key = storage._cdata
+        key = _identity(storage)
         if key in self._known:
             return
         size = storage.nbytes()
@@ -111,6 +111,11 @@ class LiveBytes(TorchDispatchMode):
     def _forget(self, key: int, size: int) -> None:
         self._known.pop(key, None)
         self._bytes -= size
+
+
+def _identity(storage: Any) -> int:
+    """Address of the storage's C++ object; the data pointer of an empty one is shared."""
+    return storage._cdata
 
 
 def cuda_peak(device: torch.device) -> int:

@@ -10,6 +10,8 @@ its own error control. The cost does not grow with D · P, unlike forward sensit
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,13 +76,15 @@ def _adjoint(system: Linearized, piece: OdeSolution):  # noqa: ANN202 - a closur
     return rhs
 
 
-def _march(f, start: float, end: float, y: Vector, rtol: float):  # noqa: ANN001, ANN202
-    """Scipy's DOP853 from start to end; times, interpolants and the last state."""
-    solver = DOP853(f, start, y, end, rtol=rtol, atol=rtol / 100)
-    times, interpolants = [start], []
+def _march(
+    f: Callable[[float, Vector], Vector], start: float, end: float, y: Vector, rtol: float
+) -> tuple[list[float], list[Any], Vector]:
+    """DOP853 of scipy from start to end; times, interpolants and the last state."""
+    solver: Any = DOP853(f, start, y, end, rtol=rtol, atol=rtol / 100)
+    times, interpolants = [start], list[Any]()
     while solver.status == "running":
         message = solver.step()
-        if solver.status == "failed" or len(times) > MOST_STEPS:
+        if str(solver.status) == "failed" or len(times) > MOST_STEPS:
             raise NoReferenceError(
                 f"DOP853 stopped at t = {solver.t:.6g}: {message or 'too many steps'}"
             )

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from node_diag.errors import ProblemError
 from node_diag.gradients.base import loss_vjp
+from node_diag.gradients.vjp import derivatives
 from node_diag.problem import Problem
 from node_diag.references.base import Reference, Vector, assemble, flat_inputs, slices
 
@@ -43,7 +44,7 @@ def _gradient(problem: Problem, inputs: Vector) -> Vector:
     cotangents, direct = loss_vjp(problem, zs)
     inputs_ = [z0, *leaves.values(), ts]
     total = (zs * cotangents.double()).sum()
-    found = torch.autograd.grad(total, inputs_, allow_unused=True)
+    found = derivatives(total, inputs_)
     filled = [
         np.zeros(x.numel()) if g is None else g.numpy() for x, g in zip(inputs_, found, strict=True)
     ]

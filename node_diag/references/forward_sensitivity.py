@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -105,7 +106,7 @@ def _solve_dop853(
     """
     h = h or math.copysign(min(abs(end - t), 1e-3 * abs(end - t) + 1e-6), end - t)
     steps, h = _state_steps(system, (t, end), z, h, rtol / STATE_MARGIN)
-    z1 = steps[-1].z1
+    z1, s1, errors = steps[-1].z1, s, [math.inf]
     for _ in range(MOST_ROUNDS):
         _linearize(system, [step for step in steps if step.maps is None])
         s1, errors = _propagate(steps, s, rtol)
@@ -251,12 +252,12 @@ def _solve_radau(
     # Newton's own tolerance keeps Radau from going below 1e-12.
     tolerance = max(rtol * 100, 1e-11)
     start = np.concatenate([z, s.T.ravel()])
-    solver = Radau(rhs, t, start, end, rtol=tolerance, atol=tolerance / 100, jac=jacobian)
+    solver: Any = Radau(rhs, t, start, end, rtol=tolerance, atol=tolerance / 100, jac=jacobian)
     steps = 0
     while solver.status == "running":
         message = solver.step()
         steps += 1
-        if solver.status == "failed" or steps > MOST_STEPS:
+        if str(solver.status) == "failed" or steps > MOST_STEPS:
             raise NoReferenceError(
                 f"Radau stopped at t = {solver.t:.6g}: {message or 'too many steps'}"
             )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from node_diag.field import Field
+from node_diag.gradients.vjp import derivatives
 from node_diag.problem import Problem
 from node_diag.references.base import Vector
 
@@ -62,9 +63,7 @@ class Linearized:
         dz = np.zeros((n, self.n_state, self.n_state))
         dp = np.zeros((n, self.n_state, self.n_params))
         for i in range(self.n_state if value.requires_grad else 0):
-            row = torch.autograd.grad(
-                value[:, i].sum(), inputs, retain_graph=True, allow_unused=True
-            )
+            row = derivatives(value[:, i].sum(), inputs, retain_graph=True)
             flat = [
                 np.zeros((n, x[0].numel())) if g is None else g.reshape(n, -1).numpy()
                 for x, g in zip(inputs, row, strict=True)
@@ -83,7 +82,7 @@ class Linearized:
         with torch.enable_grad():
             value = self.field(torch.tensor(t, dtype=torch.float64), state)
         for i in range(self.n_state if value.requires_grad else 0):
-            row = torch.autograd.grad(value[i], inputs, retain_graph=True, allow_unused=True)
+            row = derivatives(value[i], inputs, retain_graph=True)
             flat = [
                 np.zeros(x.numel()) if g is None else g.numpy().ravel()
                 for x, g in zip(inputs, row, strict=True)

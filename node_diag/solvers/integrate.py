@@ -200,8 +200,8 @@ class _Run:
             factor = controller.factor(ratio, ceiling=ceiling)
             if number(ratio) <= 1.0:
                 self._accept(trial, step)
-                k0 = trial.ks[-1] if tableau.fsal else None
-                if k0 is None and not self._finished():
+                k0 = trial.ks[-1]
+                if not tableau.fsal and not self._finished():
                     k0 = self.stepper.derivative(self.t, self.z)
                 ceiling = None
             else:

@@ -170,7 +170,8 @@ class GraphStepper:
 class InPlaceStepper:
     """Trials without a graph: stage derivatives live in one buffer, each stage is one addmv.
 
-    Trial.ks are rows of that buffer: the next trial overwrites them.
+    Times and sizes are plain numbers. Trial.ks are rows of that buffer; the next trial overwrites
+    them.
     """
 
     def __init__(self, tableau: Tableau, f: FlatField, z0: Tensor) -> None:
@@ -188,11 +189,11 @@ class InPlaceStepper:
         self._nodes = _nodes(tableau)
         self._plain = z0.dtype == torch.float64 and z0.device.type == "cpu"
 
-    def derivative(self, t: float, z: Tensor) -> Tensor:
+    def derivative(self, t: Time, z: Tensor) -> Tensor:
         """f(t, z)."""
         return self.f(torch.as_tensor(t, dtype=z.dtype, device=z.device), z)
 
-    def trial(self, t: float, z: Tensor, h: float, k0: Tensor) -> Trial:
+    def trial(self, t: Time, z: Tensor, h: Time, k0: Tensor) -> Trial:
         """One step of size h from (t, z), with its error estimate."""
         torch.mul(self._weights, h, out=self._scaled)
         times = torch.add(self._nodes * h, t)
@@ -212,6 +213,6 @@ class InPlaceStepper:
         error = torch.mv(everything, scaled[last + 1]) if self.tableau.adaptive else None
         return Trial(z1, rows, error)
 
-    def interpolate(self, z: Tensor, h: float, trial: Trial, theta: float) -> Tensor:
+    def interpolate(self, z: Tensor, h: Time, trial: Trial, theta: Time) -> Tensor:
         """Dense output z(t + θh) of the last trial."""
         return dense(self.tableau, z, h, trial.ks, theta)
