@@ -49,7 +49,7 @@ class Field:
                 value = self._layout.flatten(self._func(t, self._layout.unflatten(z)))
         except Exception as error:
             raise ProblemError(
-                f"f raised {type(error).__name__} at t = {float(t):.6g}: {error}"
+                f"f raised {type(error).__name__} at t = {float(t.detach()):.6g}: {error}"
             ) from error
         if self.on_value is not None:
             self.on_value(value)

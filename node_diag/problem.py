@@ -52,10 +52,10 @@ class Layout:
         """(…, D) → (…, *shape), or a tuple of such."""
         lead = flat.shape[:-1]
         if not self.is_tuple:
-            return flat.reshape(*lead, *self.shapes[0])
+            return flat.reshape((*lead, *self.shapes[0]))
         parts = flat.split(self.sizes, dim=-1)
         return tuple(
-            part.reshape(*lead, *shape) for part, shape in zip(parts, self.shapes, strict=True)
+            part.reshape((*lead, *shape)) for part, shape in zip(parts, self.shapes, strict=True)
         )
 
 

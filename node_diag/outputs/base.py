@@ -67,7 +67,8 @@ def render(report: Report, formats: Sequence[str]) -> dict[str, bytes]:
     names = dict.fromkeys(["json", *(OUTPUTS.canonical(name) for name in formats)])
     drawn = {"png", "html"} & names.keys()
     tasks = {name: partial(_render, name, report) for name in (*drawn, *(names.keys() - drawn))}
-    done = parallel.compute(tasks) if len(drawn) > 1 else {name: tasks[name]() for name in names}
+    with _without_collector():
+        done = parallel.compute(tasks) if len(drawn) > 1 else {n: tasks[n]() for n in names}
     files: dict[str, bytes] = {
         path: content for name in names for path, content in done[name].items()
     }

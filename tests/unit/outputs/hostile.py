@@ -16,7 +16,22 @@ ARABIC = "\u0645\u0631\u062d\u0628\u0627"
 LONG = "x" * 10_000
 LINES = "first\nsecond\r\nthird\u2028fourth"
 FORMULA = "=HYPERLINK(1)"
-TEXTS = (SCRIPT, IMAGE, MATH, MARKUP, MARKDOWN, ESCAPE, ORDER, ARABIC, LONG, LINES, FORMULA, "_x")
+SUM = "@SUM(1)"
+TEXTS = (
+    SUM,
+    SCRIPT,
+    IMAGE,
+    MATH,
+    MARKUP,
+    MARKDOWN,
+    ESCAPE,
+    ORDER,
+    ARABIC,
+    LONG,
+    LINES,
+    FORMULA,
+    "_x",
+)
 
 
 def hostile_report() -> Report:
@@ -25,7 +40,7 @@ def hostile_report() -> Report:
         methods=[method("aca"), method("adjoint"), failed_method(MARKUP, ESCAPE + IMAGE)],
         findings=[
             Finding(
-                code=MARKDOWN,
+                code=MARKUP,
                 severity="error",
                 method=SCRIPT,
                 message=text,

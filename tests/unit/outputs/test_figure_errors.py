@@ -133,7 +133,7 @@ def test_an_exploded_reconstruction_leaves_the_forward_one_in_sight(values):
         low, high = axis.get_view_interval()
         assert low <= min(own) < max(own) <= high
         # Half an extent of room on each side, and a margin of a twentieth of all that.
-        assert high - low <= (1 + 2 * trajectory.ROOM) * 1.1 * (max(own) - min(own)) * (1 + 1e-12)
+        assert high - low <= 2 * 1.1 * (max(own) - min(own)) * (1 + 1e-12)
     assert "leaves the frame at t = " in texts(figure)
     assert "axes clipped" in texts(figure)
 

@@ -124,7 +124,8 @@ def test_hostile_texts_are_inert(width):
     assert all(re.match(r"\x1b\[[\d;]+m?", found) for found in sequences)
     assert "]8;" not in coloured
     text = printed(report, width)
-    assert "[bold red]loud[/bold red]" in words(text)
+    # As a method's name it is cut; as code and message of findings it is not.
+    assert words(text).count("[bold red]loud[/bold red]") > len(report.findings)
     assert all(c.isprintable() or c == "\n" for c in text)
 
 

@@ -1,0 +1,147 @@
+"""Problems: what is refused, and the ways f may be written."""
+
+import pytest
+import torch
+from torch import nn
+
+from node_diag import Problem
+from node_diag.errors import ProblemError
+from node_diag.field import Field, validate
+
+Z0 = torch.tensor([1.0, 2.0], dtype=torch.float64)
+
+
+def make(func=lambda t, z: -z, z0=Z0, ts=(0.0, 1.0), loss=lambda zs: zs.sum(), **options):
+    return Problem(func, z0, ts, loss, **options)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"z0": [1.0, 2.0]}, "float, not a tensor"),
+        ({"z0": 3.0}, "float, not a tensor"),
+        ({"z0": torch.zeros(2, dtype=torch.long)}, "real floating-point"),
+        ({"z0": torch.zeros(2, dtype=torch.complex128)}, "real floating-point"),
+        ({"z0": torch.zeros(0)}, "no state"),
+        ({"z0": torch.tensor([float("nan")])}, "NaN"),
+        ({"z0": (Z0, Z0.float())}, "differ in dtype"),
+        ({"z0": ()}, "empty tuple"),
+        ({"ts": (0.0,)}, "at least (t0, t1)"),
+        ({"ts": (0.0, 1.0, 1.0)}, "strictly"),
+        ({"ts": (0.0, 2.0, 1.0)}, "strictly"),
+        ({"ts": (0.0, float("nan"))}, "NaN"),
+        ({"ts": "ab"}, "sequence of numbers"),
+        ({"func": 3}, "not a callable"),
+        ({"loss": None}, "not a callable"),
+        ({"params": {"k": 2.0}}, "not a floating-point tensor"),
+        ({"params": {"k": torch.ones(1).int()}}, "not a floating-point"),
+        ({"func": nn.Linear(2, 2), "params": {}}, "nn.Module"),
+    ],
+)  # fmt: skip
+def test_refused_when_made(changes, said):
+    with pytest.raises(ProblemError) as caught:
+        make(**changes)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"func": lambda t, z: z[:1]}, "returned shape (1,)"),
+        ({"func": lambda t, z: z.float()}, "--dtype float32"),
+        ({"func": lambda t, z: None}, "NoneType"),
+        ({"func": lambda t, z: (z, z)}, "tuple"),
+        ({"func": lambda t, z: z / 0 * 0}, "NaN or infinite"),
+        ({"func": lambda t, z: z.nothing}, "AttributeError"),
+        ({"func": lambda t, z: z.mul_(2)}, "in place"),
+        ({"func": lambda z: z}, "TypeError"),
+        ({"z0": (Z0, Z0), "func": lambda t, z: z[0]}, "state that is a tuple"),
+        ({"z0": (Z0, Z0), "func": lambda t, z: (z[0],)}, "1 tensors for a state of 2"),
+        ({"loss": lambda zs: zs}, "scalar"),
+        ({"loss": lambda zs: float(zs.sum())}, "float, not a scalar tensor"),
+        ({"loss": lambda zs: zs.none()}, "loss raised AttributeError"),
+    ],
+)
+def test_refused_when_evaluated(changes, said):
+    with pytest.raises(ProblemError) as caught:
+        validate(make(**changes))
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value).strip()
+
+
+def test_frozen_parameters_do_not_count_and_shared_ones_count_once():
+    module = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)).double()
+    module[1].weight = module[0].weight
+    module[0].bias.requires_grad_(False)
+    assert list(make(func=module).params) == ["0.weight", "1.bias"]
+
+
+def test_moving_leaves_the_original_alone():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(2, 2)
+
+        def forward(self, t, z):
+            return self.layer(z)
+
+    problem = make(func=Net(), z0=Z0.float())
+    moved = problem.to(torch.float64, torch.device("cpu"))
+    assert moved.dtype == torch.float64
+    assert moved.params["layer.weight"].dtype == torch.float64
+    assert problem.dtype == torch.float32
+    assert problem.params["layer.weight"].dtype == torch.float32
+    # The same rounded parameters, not new ones.
+    assert torch.equal(moved.params["layer.weight"].float(), problem.params["layer.weight"])
+
+
+def test_closures_cannot_be_moved_and_say_so():
+    k = torch.tensor(2.0)
+    problem = make(func=lambda t, z: -k * z, z0=Z0.float(), params={"k": k})
+    with pytest.raises(ProblemError, match="--dtype float32"):
+        problem.to(torch.float64, torch.device("cpu"))
+
+
+class Module(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor([[0.3, -1.0], [2.0, 0.1]], dtype=torch.float64))
+        self.b = nn.Parameter(torch.tensor([0.5, 0.25], dtype=torch.float64))
+
+    def forward(self, t, z):
+        return torch.tanh(z @ self.w) * t + self.b
+
+
+def closure():
+    w = torch.tensor([[0.3, -1.0], [2.0, 0.1]], dtype=torch.float64)
+    b = torch.tensor([0.5, 0.25], dtype=torch.float64)
+    return make(func=lambda t, z: torch.tanh(z @ w) * t + b, params={"w": w, "b": b})
+
+
+@pytest.mark.parametrize("problem", [make(func=Module()), closure()], ids=["module", "closure"])
+def test_many_evaluations_at_once(problem):
+    """One by one, looped and vmapped, each row with parameters of its own, or some shared."""
+    f = Field(problem)
+    generator = torch.Generator().manual_seed(0)
+    t = torch.rand(4, generator=generator, dtype=torch.float64)
+    z = torch.randn(4, 2, generator=generator, dtype=torch.float64)
+    w = torch.randn(4, 2, 2, generator=generator, dtype=torch.float64)
+    b = torch.randn(4, 2, generator=generator, dtype=torch.float64)
+    expected = torch.stack([torch.tanh(z[i] @ w[i]) * t[i] + b[i] for i in range(4)])
+    # The same sums of two products; a matrix product may add them the other way round.
+    torch.testing.assert_close(
+        f.batched()(t, z, {"w": w, "b": b}), expected, rtol=1e-14, atol=1e-15
+    )
+    torch.testing.assert_close(f.looped()(t, z, {"w": w, "b": b}), expected, rtol=1e-14, atol=1e-15)
+    shared = torch.stack([torch.tanh(z[i] @ w[0]) * t[i] + b[i] for i in range(4)])
+    for many in (f.batched(["b"]), f.looped(["b"])):
+        torch.testing.assert_close(many(t, z, {"w": w[0], "b": b}), shared, rtol=1e-14, atol=1e-15)
+    assert f.nfe == 0
+
+
+def test_evaluations_are_counted_in_the_field():
+    f = Field(make())
+    for _ in range(3):
+        f(torch.tensor(0.0, dtype=torch.float64), Z0)
+    assert f.nfe == 3
