@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -76,6 +77,13 @@ class CheckConfig(BaseModel):
         if not self.methods:
             raise UsageError("no gradient method is left to check; see 'node-diag list methods'")
         return self
+
+
+def option_text(value: Any) -> str:
+    """A value as it is typed after a flag: floats in full, 1e-05 as 1e-5."""
+    return (
+        re.sub(r"e([+-])0(\d)$", r"e\1\2", repr(value)) if isinstance(value, float) else str(value)
+    )
 
 
 def _split(names: list[str]) -> list[str]:

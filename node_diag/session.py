@@ -9,7 +9,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from node_diag.config import CheckConfig, Resolved, find_file, process_environment, resolve
+from node_diag.config import (
+    CheckConfig,
+    Resolved,
+    find_file,
+    option_text,
+    process_environment,
+    resolve,
+)
 from node_diag.errors import UsageError
 from node_diag.outputs.base import prepare, write
 from node_diag.records import Report
@@ -128,18 +135,10 @@ def command_line(spec: str, overrides: Mapping[str, Any], config: CheckConfig) -
         default = CheckConfig().rtol if name == "rtol" else getattr(usual, name)
         if value == default or name in ("report", "report_dir"):
             continue
-        values = (
-            [",".join(value)]
-            if name == "methods"
-            else value
-            if isinstance(value, list)
-            else [value]
-        )
-        for one in values:
-            words += [
-                f"--{flag.get(name, name).replace('_', '-')}",
-                f"{one:g}" if isinstance(one, float) else str(one),
-            ]
+        if name == "methods":
+            value = [",".join(value)]
+        for one in value if isinstance(value, list) else [value]:
+            words += [f"--{flag.get(name, name).replace('_', '-')}", option_text(one)]
     return shlex.join(words)
 
 

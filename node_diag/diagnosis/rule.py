@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from node_diag.config import CheckConfig, option_text
 from node_diag.records import ErrorRecord, Finding, MethodRecord, Report, Severity
 from node_diag.registry import FINDINGS
 
@@ -72,13 +74,16 @@ def stored(report: Report) -> MethodRecord | None:
 
 
 def command(report: Report, **options: Any) -> str:
-    """``node-diag check`` for the same problem, with some options changed."""
+    """``node-diag check`` for the same problem with some options changed; defaults are left out."""
     config = report.config
-    words = [f"node-diag check {config.problem}"]
-    words += [f"--set {key}={value}" for key, value in config.overrides.items()]
-    chosen = {"solver": config.solver, "rtol": config.rtol, "atol": config.atol, **options}
-    words += [
-        f"--{key.replace('_', '-')} {value:g}" if isinstance(value, float) else f"--{key} {value}"
-        for key, value in chosen.items()
-    ]
-    return " ".join(words)
+    usual = CheckConfig(rtol=options.get("rtol", config.rtol))
+    chosen: dict[str, Any] = {"solver": config.solver, "rtol": config.rtol, "atol": config.atol}
+    chosen |= {"step_size": config.step_size, "dtype": config.dtype, **options}
+    words = ["node-diag", "check", config.problem]
+    for key, value in config.overrides.items():
+        words += ["--set", f"{key}={value}"]
+    for key, value in chosen.items():
+        default = CheckConfig().rtol if key == "rtol" else getattr(usual, key, None)
+        if value != default:
+            words += [f"--{key.replace('_', '-')}", option_text(value)]
+    return shlex.join(words)

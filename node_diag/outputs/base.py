@@ -68,6 +68,8 @@ def render(report: Report, formats: Sequence[str]) -> dict[str, bytes]:
     drawn = {"png", "html"} & names.keys()
     tasks = {name: partial(_render, name, report) for name in (*drawn, *(names.keys() - drawn))}
     with _without_collector():
+        for name in names:  # here, so that a fork need not import matplotlib a second time
+            OUTPUTS.load(name)
         done = parallel.compute(tasks) if len(drawn) > 1 else {n: tasks[n]() for n in names}
     files: dict[str, bytes] = {
         path: content for name in names for path, content in done[name].items()

@@ -36,7 +36,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         f"(to {near:.1e}), and that is {far:.1e} away from the continuous truth: the error "
         f"estimate saw nothing, {share:.0%} of the steps grew by the largest factor",
         "rtol does not help; bound the step: "
-        + f"node-diag check {report.config.problem} --solver rk4 --step-size {abs(steps) / 100:g}",
+        + command(report, solver="rk4", step_size=abs(steps) / 100),
         None,
         discrete_error=near,
         continuous_error=far,
