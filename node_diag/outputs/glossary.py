@@ -18,6 +18,10 @@ TERMS: dict[str, str] = {
         "‖g − truth‖₂ / ‖truth‖₂ over the initial state and all parameters together; t0 and t1 "
         "are reported apart."
     ),
+    "verdict": (
+        "Pass or fail of the limits that were set. Without limits: right, off or wrong, for a "
+        "relative error of at most 1 %, at most 10 %, or more against the continuous truth."
+    ),
     "uncertainty (±)": (
         "How well the truth itself is known. No error below it is claimed, and a limit that lies "
         "within it is neither passed nor failed but inconclusive."

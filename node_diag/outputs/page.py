@@ -208,7 +208,10 @@ def _entry(values: list[float], i: int) -> str:
 def configuration(report: Report) -> Table:
     """Every effective value and where it came from."""
     values = report.config.model_dump(exclude={"sources"})
-    sources = {"problem": "argument", "overrides": "--set", **report.config.sources}
+    given = report.config.sources
+    # --max-grad-error is a way to write a gate.
+    gates = {"gates": given["max_grad_error"]} if "max_grad_error" in given else {}
+    sources = {"problem": "argument", "overrides": "--set", **gates, **given}
     rows = [(name, show(value), sources.get(name, "default")) for name, value in values.items()]
     return Table("Configuration", ("setting", "value", "from"), rows, frozenset({0, 1, 2}))
 

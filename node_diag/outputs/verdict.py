@@ -20,6 +20,8 @@ from node_diag.records import (
 
 NOTICEABLE = 1e-2
 """A gradient that is further off than this is named in the headline, limit or not."""
+WRONG = 1e-1
+"""A gradient further off than this is called wrong where no gate says otherwise."""
 WORDS: dict[str, str] = {
     "pass": "pass",
     "fail": "FAIL",
@@ -54,8 +56,16 @@ def headline(report: Report) -> Headline:
 
 
 def method_word(method: MethodRecord) -> str:
-    """The verdict on one method as a word."""
-    return "failed" if method.status == "failed" else WORDS[method.verdict]
+    """The verdict on one method as a word: that of its gates, else how far off it is."""
+    if method.status == "failed":
+        return "failed"
+    error = method.errors.continuous if method.errors else None
+    if method.verdict != "info" or error is None:
+        return WORDS[method.verdict]
+    off = _judged(error)
+    if not off <= WRONG:
+        return "wrong"
+    return "right" if off <= NOTICEABLE else "off"
 
 
 def error_text(error: ErrorRecord | None) -> str:

@@ -44,7 +44,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"short": _short, "whole": _whole}
+    environment.filters |= {"short": _short, "whole": _whole, "tokens": _tokens}
     return environment
 
 
@@ -55,6 +55,12 @@ def _inert(value: Any) -> Any:
 def _whole(text: str) -> Markup:
     """Escaped text in which no line breaks within a number: browsers break after ``e-``."""
     return Markup(_NUMBER.sub(r'<span class="whole">\g<0></span>', str(escape(plain(text)))))
+
+
+def _tokens(command: str) -> Markup:
+    """A command that breaks between its words only: browsers break after ``--``."""
+    words = (f'<span class="token">{escape(word)}</span>' for word in plain(command).split(" "))
+    return Markup(" ".join(words))
 
 
 def _short(value: str) -> str:

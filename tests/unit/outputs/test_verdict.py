@@ -128,3 +128,12 @@ def test_an_error_that_is_only_known_absolutely_says_so():
     method_.errors.continuous.absolute_l2 = 3e-9
     method_.errors.continuous.uncertainty = 1e-9
     assert "aca 3.0e-09 ± 1.0e-09 abs" in headline(good(methods=[method_])).sentence
+
+
+@pytest.mark.parametrize(
+    ("relative", "word"),
+    [(1e-2, "right"), (0.02, "off"), (0.1, "off"), (0.2, "wrong"), (float("nan"), "wrong")],
+)
+def test_without_limits_the_word_says_how_far_off(relative, word):
+    judged = method("aca", relative=relative)
+    assert verdict.method_word(judged) == word
