@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
-from node_diag.outputs.verdict import headline
+import pytest
+
+from node_diag.outputs.verdict import headline, method_word
 from node_diag.records import Summary
 from tests.stubs import (
     failed_method,
@@ -135,5 +137,7 @@ def test_an_error_that_is_only_known_absolutely_says_so():
     [(1e-2, "right"), (0.02, "off"), (0.1, "off"), (0.2, "wrong"), (float("nan"), "wrong")],
 )
 def test_without_limits_the_word_says_how_far_off(relative, word):
-    judged = method("aca", relative=relative)
-    assert verdict.method_word(judged) == word
+    judged = method("aca")
+    judged.verdict = "info"
+    judged.errors.continuous.relative_l2 = relative
+    assert method_word(judged) == word
