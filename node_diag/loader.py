@@ -34,7 +34,8 @@ def load(spec: str, overrides: Mapping[str, Any] | None = None) -> Problem:
     module = _import(target, spec)
     found = _attribute(module, attribute, spec)
     problem = _call(found, dict(overrides or {}), spec)
-    problem.source = f"{getattr(module, '__file__', target)}:{attribute}"
+    # As it was named, not where it lies: reports are shown to other people.
+    problem.source = f"{'built-in ' if target in builtin_names() else ''}{target}:{attribute}"
     if problem.name == "problem":
         problem.name = Path(target).stem if target.endswith(".py") else target
     return problem
@@ -139,7 +140,17 @@ def _call(found: Any, overrides: dict[str, Any], spec: str) -> Problem:
         raise ProblemError(f"'{spec}' raised {_said(error)}") from error
     if not isinstance(problem, Problem):
         raise ProblemError(f"'{spec}' returned a {type(problem).__name__}, not a Problem")
+    problem.arguments = {**_defaults(found), **overrides}
     return problem
+
+
+def _defaults(found: Any) -> dict[str, Any]:
+    """Keyword arguments of a callable with their defaults, those that ``--set`` overrides."""
+    try:
+        parameters = inspect.signature(found).parameters
+    except (TypeError, ValueError):
+        return {}
+    return {name: p.default for name, p in parameters.items() if p.default is not p.empty}
 
 
 def _check_overrides(found: Any, overrides: dict[str, Any], spec: str) -> None:

@@ -101,6 +101,7 @@ class Problem:
         self.exact = exact
         self.description = str(description)
         self.source = ""
+        self.arguments: dict[str, Any] = {}
         for what, function in (("func", func), ("loss", loss)):
             if not callable(function):
                 raise ProblemError(f"{what} is a {type(function).__name__}, not a callable")
@@ -176,7 +177,7 @@ class Problem:
             exact=self.exact,
             description=self.description,
         )
-        other.source = self.source
+        other.source, other.arguments = self.source, self.arguments
         return other
 
     def _params_match(self, dtype: torch.dtype, device: torch.device) -> bool:

@@ -89,6 +89,7 @@ def describe(spec: str, assignments: list[str]) -> str:
         f"state    {shapes}, {problem.layout.numel} numbers, {problem.dtype}",
         f"times    {', '.join(f'{t:g}' for t in problem.ts[:6])}" + " …" * (len(problem.ts) > 6),
         f"source   {problem.source}",
+        f"--set    {', '.join(f'{k}={v}' for k, v in problem.arguments.items()) or 'nothing'}",
         f"exact    {'closed form' if problem.exact else 'no closed form'}",
         "parameters" if problem.params else "parameters  none",
     ]

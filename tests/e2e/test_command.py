@@ -302,3 +302,11 @@ def test_interruption_exits_130_and_leaves_no_half_report(tmp_path):
     assert b"Traceback" not in errors
     assert not (tmp_path / "out" / "report.json").exists()
     assert list(tmp_path.rglob("report.*")) == []
+
+
+def test_show_says_what_there_is_without_solving(node_diag):
+    done = node_diag("show", "vanderpol", "--set", "mu=3")
+    assert done.returncode == 0
+    assert "x″ = μ(1 − x²)x′ − x" in done.stdout
+    assert "mu=3.0, T=20.0, x0=2.0, v0=0.0" in done.stdout
+    assert "mu  () = 3" in done.stdout
