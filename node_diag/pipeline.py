@@ -98,6 +98,8 @@ def run_check(request: Request, progress: Progress = lambda _: None) -> Report:
     config = request.config
     progress("loading the problem")
     problem = prepare(request.problem, config)
+    if config.reference == "exact" and problem.exact is None:
+        raise UsageError(f"problem '{problem.name}' has no closed form; use --reference auto")
     gates = gate_specs(config, request.sources)
     setup = make_setup(problem, config)
     progress("forward solve")

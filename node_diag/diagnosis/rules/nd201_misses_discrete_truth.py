@@ -4,8 +4,9 @@ aca and direct claim to differentiate the numbers the solver returned; frozen-gr
 measure that derivative without using any derivative of f. Missing it is an error in the
 implementation, or in a backward formula inside f.
 
-Detected: error against the discrete reference above 1e-6 and above ten times its uncertainty, for
-methods with constant step sizes.
+Detected: error against the discrete reference above 1e-6 (in float32 above 1e-3, a few thousand
+roundings of 6e-8 along the solve) and above ten times its uncertainty, for methods with constant
+step sizes.
 
 What to do: check the custom backward passes in f; if there are none, report a bug.
 """
@@ -16,6 +17,7 @@ from node_diag.diagnosis.rule import Rule, command, discrete
 from node_diag.records import Finding, Report
 
 FROZEN = ("aca", "direct")
+ROUND_OFF = {"float64": 1e-6, "float32": 1e-3}
 
 
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
@@ -26,7 +28,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
             continue
         record = method.errors.discrete
         uncertainty = (record.uncertainty if record else None) or 0.0
-        if error > 1e-6 and error > 10 * uncertainty:
+        if error > ROUND_OFF[report.config.dtype] and error > 10 * uncertainty:
             yield rule.finding(
                 f"{method.name}: off by {error:.1e} from the derivative of its own accepted steps "
                 f"(known to {uncertainty:.1e})",
