@@ -33,9 +33,10 @@ schema: $(VENV)/.dev  ## write docs/report.schema.json from the models
 	$(BIN)/python -c "import json; from node_diag.records import json_schema; print(json.dumps(json_schema(), indent=1))" > docs/report.schema.json
 
 gallery: $(VENV)/.runtime  ## redraw the pictures the README shows
-	rm -rf reports/gallery/vanderpol
 	$(BIN)/node-diag check vanderpol --rtol 1e-5 --report png --report-dir reports/gallery/run --force
-	mv reports/gallery/run/figures reports/gallery/vanderpol && rm -rf reports/gallery/run
+	mkdir -p reports/gallery/vanderpol
+	mv reports/gallery/run/figures/trajectory.png reports/gallery/run/figures/gradient_error.png reports/gallery/vanderpol/
+	rm -rf reports/gallery/run
 
 clean:  ## remove what the targets above created
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
