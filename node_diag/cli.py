@@ -25,6 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Is the gradient your Neural ODE trains on right? Measured, with error bars and a cause.",
 )
+INTERRUPTED = 130
 BUG = "this is a bug in node-diag; please report it with the lines above"
 
 
@@ -288,7 +289,10 @@ def _print(found: Report, output_format: Format, streams: Any) -> None:
 def main() -> None:
     """Entry point: run a command and turn what it raises into an exit code."""
     verbose = any(argument in ("-v", "--verbose") for argument in sys.argv[1:])
-    sys.exit(_run(verbose))
+    code = _run(verbose)
+    if code == INTERRUPTED:
+        sys.stderr.write("interrupted; nothing was written\n")
+    sys.exit(code)
 
 
 def _run(verbose: bool) -> int:
@@ -296,13 +300,12 @@ def _run(verbose: bool) -> int:
         with insistent():
             code = app(standalone_mode=False)
     except click.exceptions.Abort:
-        return 130
+        return INTERRUPTED
     except click.ClickException as error:
         error.show()
         return 2
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         return 0
     except NodeDiagError as error:

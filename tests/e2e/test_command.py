@@ -293,13 +293,14 @@ def test_interruption_exits_130_and_leaves_no_half_report(tmp_path):
     )  # fmt: skip
     assert process.stderr is not None
     for line in process.stderr:  # wait until the work has begun
-        if b"gradient" in line:
+        if b"gradient" in line or b"reference" in line:
             break
     time.sleep(0.2)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert b"Traceback" not in errors
+    assert b"interrupted" in errors
     assert not (tmp_path / "out" / "report.json").exists()
     assert list(tmp_path.rglob("report.*")) == []
 
