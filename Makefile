@@ -19,7 +19,7 @@ test: $(VENV)/.dev  ## run the tests
 lint: $(VENV)/.dev  ## format, lint, types, import layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/basedpyright
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
 format: $(VENV)/.dev  ## put the code into shape
