@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -292,6 +293,7 @@ def main() -> None:
     code = _run(verbose)
     if code == INTERRUPTED:
         sys.stderr.write("interrupted; nothing was written\n")
+    gc.freeze()  # or the interpreter looks through all of torch for cycles on its way out: 0.6 s
     sys.exit(code)
 
 

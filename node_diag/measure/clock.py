@@ -19,7 +19,7 @@ class Times:
     spread_s: float
 
 
-ENOUGH_S = 0.5
+ENOUGH_S = 0.25
 MOST = 5
 """Unless told how often, repeat until so many seconds are spent, at most so many times."""
 
