@@ -8,7 +8,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
 
 from node_diag import __version__
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     add_completion=False,
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -60,8 +58,9 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def root(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -69,7 +68,10 @@ def root(
         ),
     ] = False,
 ) -> None:
-    """Options that need no command."""
+    """Options that need no command; nothing at all shows the help."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(2)
 
 
 @app.command()
@@ -301,10 +303,10 @@ def _run(verbose: bool) -> int:
     try:
         with insistent():
             code = app(standalone_mode=False)
-    except click.exceptions.Abort:
+    except typer.Abort:
         return INTERRUPTED
-    except click.ClickException as error:
-        error.show()
+    except typer.TyperException as error:
+        sys.stderr.write(f"error: {_usage_sentence(error)}\n")
         return 2
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -322,6 +324,15 @@ def _run(verbose: bool) -> int:
         sys.stderr.write(f"{BUG}\n")
         return 3
     return code if isinstance(code, int) else 0
+
+
+def _usage_sentence(error: typer.TyperException) -> str:
+    """What is wrong with the command line, and where its help is."""
+    text = error.format_message().replace("Value error, ", "").strip()
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "node-diag"
+    end = "" if text.endswith((".", "?")) else "."
+    return f"{text[:1].lower()}{text[1:]}{end} Run '{path} --help'."
 
 
 def _show_user_traceback(error: BaseException) -> None:

@@ -1,5 +1,6 @@
 """The installed command: exit codes, streams, report folder, start-up."""
 
+import ast
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -122,6 +124,58 @@ def test_users_file_end_to_end(node_diag, user_file, tmp_path):
     assert len(report.problem.ts) == 6
     assert report.method("aca").errors.discrete.relative_l2 < 1e-8
     assert report.method("adjoint").errors.continuous.relative_l2 < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["chekc"], "no such command 'chekc'. Did you mean 'check'? Run 'node-diag --help'."),
+        (["check", "linear", "--rtoll", "1"], "--rtoll (Possible options: --atol, --rtol)"),
+        (["check", "linear", "--rtol", "abc"], "invalid value for '--rtol'"),
+        (["check", "linear", "--report-dir"], "'--report-dir' requires an argument"),
+        (["check"], "missing argument 'problem'. Run 'node-diag check --help'."),
+        (["check", "linear", "vanderpol"], "unexpected extra argument(s) (vanderpol)"),
+        (["list", "solver"], "'solver' is not one of 'problems', 'solvers'"),
+    ],
+)
+def test_misused_command_line_is_one_sentence(node_diag, arguments, says):
+    done = node_diag(*arguments)
+    assert done.returncode == 2
+    assert not done.stdout
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert says in line
+
+
+def test_no_arguments_show_the_help(node_diag):
+    done = node_diag()
+    assert done.returncode == 2
+    assert "check" in done.stderr
+
+
+def test_only_declared_dependencies_are_imported():
+    """What the package imports, against what an installation without extras brings."""
+    package = Path(__file__).resolve().parents[2]
+    project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
+    declared = {re.split(r"[<>=\[]", entry)[0] for entry in project["dependencies"]}
+    known = {{"pyyaml": "yaml"}.get(name, name) for name in declared}
+    known.add("markupsafe")  # jinja2 is made of it
+    found = {
+        module.partition(".")[0]
+        for folder in ("node_diag", "problems")
+        for path in (package / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        for module in _modules(node)
+    }
+    assert found - set(sys.stdlib_module_names) - {"node_diag", "_problems", "problems"} <= known
+
+
+def _modules(node):
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.level == 0:
+        return [node.module]
+    return []
 
 
 BROKEN = {
