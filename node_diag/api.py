@@ -99,13 +99,17 @@ def check(
         UsageError, ProblemError: an option or the problem cannot be used.
     """
     own = {"dtype": str(problem.dtype).removeprefix("torch."), "device": str(problem.device)}
-    flags = {**own, "methods": list(methods), "gates": list(gates), **options}
-    if isinstance(flags.get("max_grad_error"), str | float):
+    flags: dict[str, Any] = {**own, "methods": methods, "gates": gates, **options}
+    if isinstance(flags.get("max_grad_error"), str | float | int):
         flags["max_grad_error"] = [str(flags["max_grad_error"])]
+    for name in ("methods", "gates"):
+        if isinstance(flags[name], str):
+            flags[name] = [flags[name]]
     resolved = resolve(flags, {}, None)
-    torch.manual_seed(resolved.config.seed)
     request = Request(problem, resolved.config, problem.name, sources=resolved.sources)
-    plain = run_check(request)
+    with torch.random.fork_rng():  # the caller's random numbers go on as if nothing had happened
+        torch.manual_seed(resolved.config.seed)
+        plain = run_check(request)
     fields = {name: getattr(plain, name) for name in records.Report.model_fields}
     report = Report.model_construct(**fields)
     report.arrays.update(plain.arrays)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from node_diag import __version__
-from node_diag.errors import NodeDiagError
+from node_diag.errors import NodeDiagError, own_frames
 from node_diag.interrupts import insistent
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ app = typer.Typer(
     help="Is the gradient your Neural ODE trains on right? Measured, with error bars and a cause.",
 )
 INTERRUPTED = 130
+_told = {"verbose": False}
+"""Options that are read where errors are printed."""
 BUG = "this is a bug in node-diag; please report it with the lines above"
 
 
@@ -174,7 +177,7 @@ def check(  # noqa: PLR0913 - one parameter for each option
     """
     from node_diag import session
 
-    del verbose  # read where errors are printed
+    _told["verbose"] = verbose
     flags = {
         "solver": solver,
         "rtol": rtol,
@@ -291,15 +294,24 @@ def _print(found: Report, output_format: Format, streams: Any) -> None:
 
 def main() -> None:
     """Entry point: run a command and turn what it raises into an exit code."""
-    verbose = any(argument in ("-v", "--verbose") for argument in sys.argv[1:])
-    code = _run(verbose)
+    # Closed by whoever started us, they are None.
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 - for the whole process
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
+    code = _run()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on
+    except OSError as error:
+        sys.stderr.write(f"error: cannot write to stdout: {error.strerror}\n")
+        os._exit(2)
     if code == INTERRUPTED:
         sys.stderr.write("interrupted; nothing was written\n")
     gc.freeze()  # or the interpreter looks through all of torch for cycles on its way out: 0.6 s
     sys.exit(code)
 
 
-def _run(verbose: bool) -> int:
+def _run() -> int:
     try:
         with insistent():
             code = app(standalone_mode=False)
@@ -312,10 +324,15 @@ def _run(verbose: bool) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         return 0
+    except OSError as error:
+        sys.stderr.write(f"error: {error.strerror or error}\n")
+        return 2
     except NodeDiagError as error:
-        sys.stderr.write(f"error: {error}\n")
-        if verbose and error.__cause__ is not None:
-            _show_user_traceback(error.__cause__)
+        cause = error.__cause__
+        hint = " (-v shows the traceback)" if cause and own_frames(cause) else ""
+        sys.stderr.write(f"error: {error}{'' if _told['verbose'] else hint}\n")
+        if _told["verbose"] and cause is not None:
+            _show_user_traceback(cause)
         return error.exit_code
     except Exception:
         import traceback
@@ -339,11 +356,8 @@ def _show_user_traceback(error: BaseException) -> None:
     """The traceback of the person's own code, without the frames of node-diag and torch above."""
     import traceback
 
-    foreign = [str(Path(__file__).parent), "<frozen"]
-    if "torch" in sys.modules:
-        foreign.append(str(Path(sys.modules["torch"].__file__ or "").parent))
     frames = traceback.extract_tb(error.__traceback__)
-    own = [i for i, frame in enumerate(frames) if not frame.filename.startswith(tuple(foreign))]
-    kept = frames[own[0] :] if own else frames
+    own = own_frames(error)
+    kept = frames[frames.index(own[0]) :] if own else frames
     lines = ["Traceback (most recent call last):\n", *traceback.format_list(kept)]
     sys.stderr.write("".join([*lines, *traceback.format_exception_only(error)]))

@@ -7,16 +7,22 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from node_diag.errors import UsageError
 from node_diag.registry import METHODS, OUTPUTS, SOLVERS, suggest
-
-REFERENCES = ("auto", "exact", "sensitivity", "fd")
-DTYPES = ("float32", "float64")
 
 
 class CheckConfig(BaseModel):
@@ -38,7 +44,7 @@ class CheckConfig(BaseModel):
     reference: Literal["auto", "exact", "sensitivity", "fd"] = "auto"
     dtype: Literal["float32", "float64"] = "float64"
     device: str = "cpu"
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**63)
     repeat: int | None = Field(default=None, ge=1)
     max_grad_error: list[str] = []
     gates: list[str] = []
@@ -60,6 +66,15 @@ class CheckConfig(BaseModel):
     def _known_outputs(cls, names: list[str]) -> list[str]:
         return list(dict.fromkeys(OUTPUTS.canonical(name) for name in _split(names)))
 
+    @field_validator("rtol", "atol", "adjoint_rtol", "adjoint_atol", "step_size")
+    @classmethod
+    def _positive(cls, value: float | None, info: ValidationInfo) -> float | None:
+        # Defaults are not validated, so the NaN that means "as rtol" passes, and a given one fails.
+        if value is not None and not (math.isfinite(value) and value > 0):
+            name = str(info.field_name).replace("_", "-")
+            raise UsageError(f"{name} is {value}; it must be a positive number")
+        return value
+
     @model_validator(mode="after")
     def _fill_tolerances(self) -> CheckConfig:
         if math.isnan(self.atol):
@@ -68,12 +83,6 @@ class CheckConfig(BaseModel):
             self.adjoint_rtol = self.rtol
         if math.isnan(self.adjoint_atol):
             self.adjoint_atol = self.atol
-        for name in ("rtol", "atol", "adjoint_rtol", "adjoint_atol", "step_size"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise UsageError(
-                    f"{name.replace('_', '-')} is {value}; it must be a positive number"
-                )
         if not self.methods:
             raise UsageError("no gradient method is left to check; see 'node-diag list methods'")
         return self
@@ -170,11 +179,15 @@ def read_file(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".toml":
-            table = tomllib.loads(text).get("tool", {}).get("node-diag", {})
+            table = tomllib.loads(text).get("tool", {}).get("node-diag")
+            if table is None:
+                raise UsageError(f"{path} has no [tool.node-diag] table")
         else:
             import yaml
 
             table = yaml.safe_load(text) or {}
+    except UsageError:
+        raise
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     except Exception as error:
@@ -190,8 +203,10 @@ def find_file(start: Path) -> Path | None:
         yaml_file, toml_file = folder / "node-diag.yaml", folder / "pyproject.toml"
         if yaml_file.is_file():
             return yaml_file
-        if toml_file.is_file() and "[tool.node-diag" in toml_file.read_text(encoding="utf-8"):
-            return toml_file
+        if toml_file.is_file() and b"node-diag" in toml_file.read_bytes():
+            with suppress(Exception), toml_file.open("rb") as stream:
+                if "node-diag" in tomllib.load(stream).get("tool", {}):
+                    return toml_file
         if (folder / ".git").exists():
             return None
     return None

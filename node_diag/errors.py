@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
 
 class NodeDiagError(Exception):
     """Something the person running node-diag can mend: one sentence, exit code 2."""
@@ -18,6 +23,15 @@ class ProblemError(NodeDiagError):
 
     The traceback of the person's own code, if there is one, hangs on ``__cause__``.
     """
+
+
+def reraise_interrupt(error: BaseException) -> None:
+    """Let Ctrl-C and our own errors pass where anything else a person's code raises is caught.
+
+    Anything: SystemExit would otherwise end a check with the exit code 0.
+    """
+    if isinstance(error, KeyboardInterrupt | NodeDiagError):
+        raise error
 
 
 class SolveError(Exception):
@@ -54,4 +68,31 @@ class MaxStepsError(SolveError):
 
 
 class NoReferenceError(Exception):
-    """A reference gradient could not be computed; the sentence says why."""
+    """A reference gradient could not be computed; the sentence says why.
+
+    Attributes:
+        details: what was found on the way, as plain data.
+    """
+
+    def __init__(self, message: str, details: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.details = details or {}
+
+
+def own_frames(error: BaseException) -> list[traceback.FrameSummary]:
+    """Frames of the person's own code in a traceback: none of node-diag's, torch's or Python's."""
+    foreign = [str(Path(__file__).parent), "<frozen"]
+    if "torch" in sys.modules:
+        foreign.append(str(Path(sys.modules["torch"].__file__ or "").parent))
+    frames = traceback.extract_tb(error.__traceback__)
+    return [frame for frame in frames if not frame.filename.startswith(tuple(foreign))]
+
+
+def said(error: BaseException) -> str:
+    """``ValueError: no data (mine.py, line 7)``: the first line, and where it was raised."""
+    text = str(error).strip().split("\n")[0]
+    name = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    frames = own_frames(error)
+    return (
+        f"{name} ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else name
+    )

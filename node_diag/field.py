@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.overrides import TorchFunctionMode
 
-from node_diag.errors import ProblemError
+from node_diag.errors import ProblemError, reraise_interrupt, said
 from node_diag.problem import Problem
+from node_diag.substitute import substituted
 
 FlatField = Callable[[Tensor, Tensor], Tensor]
 ManyField = Callable[[Tensor, Tensor, Mapping[str, Tensor]], Tensor]
@@ -22,7 +22,7 @@ class Field:
 
     Attributes:
         nfe: evaluations so far.
-        on_value: called with every value of f, for instruments.
+        on_value: called with every value of f, for instruments; what it returns is used.
         params: the tensors to differentiate with respect to, by name.
     """
 
@@ -30,10 +30,11 @@ class Field:
         self.problem = problem
         self.params = problem.params
         self.nfe = 0
-        self.on_value: Callable[[Tensor], None] | None = None
+        self.on_value: Callable[[Tensor], Tensor] | None = None
         self._func = problem.func
         self._layout = problem.layout
         self._is_vector = problem.layout.is_vector
+        self._cuts_time = False
 
     def __call__(self, t: Tensor, z: Tensor) -> Tensor:
         """dz/dt at (t, z), both cut to the problem's own shapes and back.
@@ -43,28 +44,57 @@ class Field:
         """
         self.nfe += 1
         try:
-            if self._is_vector:
-                value = self._func(t, z)
-            else:
-                value = self._layout.flatten(self._func(t, self._layout.unflatten(z)))
-        except Exception as error:
+            value = self._value(t.detach() if self._cuts_time else t, z)
+        except BaseException as error:
+            reraise_interrupt(error)
+            if t.requires_grad and self._works_without_time_gradient(t, z):
+                return self(t, z)
+            raise ProblemError(f"f raised {said(error)} at t = {float(t.detach()):.6g}") from error
+        if value.shape != z.shape or value.dtype is not z.dtype:
             raise ProblemError(
-                f"f raised {type(error).__name__} at t = {float(t.detach()):.6g}: {error}"
-            ) from error
-        if self.on_value is not None:
-            self.on_value(value)
-        return value
+                f"f returned {value.dtype} of shape {tuple(value.shape)} for a {z.dtype} state of "
+                f"shape {tuple(z.shape)} at t = {float(t.detach()):.6g}"
+            )
+        if value.requires_grad and not torch.is_grad_enabled():
+            value = value.detach()  # f switched gradients on by itself, or returned a parameter
+        return value if self.on_value is None else self.on_value(value)
+
+    def _value(self, t: Tensor, z: Tensor) -> Tensor:
+        if self._is_vector:
+            value = self._func(t, z)
+            if not isinstance(value, Tensor):
+                raise TypeError(f"it returned a {type(value).__name__}, not a tensor")
+            return value
+        return self._layout.flatten(self._func(t, self._layout.unflatten(z)))
+
+    def _works_without_time_gradient(self, t: Tensor, z: Tensor) -> bool:
+        """Whether f wants t without a graph (``t.numpy()``), as it gets it from most libraries."""
+        try:
+            with torch.no_grad():
+                self._value(t.detach(), z)
+        except Exception:
+            return False
+        self.nfe -= 1
+        self._cuts_time = True
+        return True
 
     def with_params(self, params: Mapping[str, Tensor]) -> FlatField:
         """F as a function of flat states with other parameter values (not counted)."""
-        layout, func = self._layout, self._func
+        layout, func, own = self._layout, self._func, dict(params)
+        if isinstance(func, nn.Module):
+            module = func
+
+            def inner(t: Tensor, state: Any) -> Any:
+                return functional_call(module, own, (t, state))
+        else:
+            inner = substituted(func, self.params, own)
 
         def call(t: Tensor, z: Tensor) -> Tensor:
-            state = layout.unflatten(z)
-            if isinstance(func, nn.Module):
-                return layout.flatten(functional_call(func, dict(params), (t, state)))
-            with _Substitute(self.params, params):
-                return layout.flatten(func(t, state))
+            try:
+                return layout.flatten(inner(t, layout.unflatten(z)))
+            except BaseException as error:
+                reraise_interrupt(error)
+                raise ProblemError(f"f raised {said(error)} off the trajectory") from error
 
         return call
 
@@ -80,11 +110,19 @@ class Field:
         def single(t: Tensor, z: Tensor, params: dict[str, Tensor]) -> Tensor:
             return self.with_params(params)(t, z)
 
+        # Buffers too, one for each row: batch normalisation updates them in place.
+        buffers = _buffers(self._func)
+        rows |= dict.fromkeys(buffers, 0)
         many = torch.func.vmap(single, in_dims=(0, 0, rows))
         if not rows:  # vmap wants a mapped leaf in every argument
             many_without = torch.func.vmap(self.with_params({}))
             return lambda t, z, params: many_without(t, z)
-        return lambda t, z, params: many(t, z, dict(params))
+
+        def call(t: Tensor, z: Tensor, params: Mapping[str, Tensor]) -> Tensor:
+            own = {name: b.repeat(len(z), *[1] * b.dim()) for name, b in buffers.items()}
+            return many(t, z, {**params, **own})
+
+        return call
 
     def looped(self, own: Collection[str] | None = None) -> ManyField:
         """The same as :meth:`batched` by a Python loop, for what cannot be vmapped."""
@@ -101,29 +139,8 @@ class Field:
         return many
 
 
-class _Substitute(TorchFunctionMode):
-    """Inside it, every torch call sees other tensors in the place of some given ones.
-
-    It gives a plain function over closed-over tensors what functional_call gives a module.
-    """
-
-    def __init__(self, originals: Mapping[str, Tensor], replacements: Mapping[str, Tensor]) -> None:
-        super().__init__()
-        self._table = {id(originals[name]): value for name, value in replacements.items()}
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        return func(*self._swap(args), **self._swap(kwargs or {}))
-
-    def _swap(self, value: Any) -> Any:
-        if isinstance(value, Tensor):
-            return self._table.get(id(value), value)
-        if isinstance(value, tuple | list):
-            return type(cast("list[Any]", value))(self._swap(item) for item in value)
-        if isinstance(value, dict):
-            return {key: self._swap(item) for key, item in cast("dict[Any, Any]", value).items()}
-        return value
+def _buffers(func: Any) -> dict[str, Tensor]:
+    return dict(func.named_buffers()) if isinstance(func, nn.Module) else {}
 
 
 def validate(problem: Problem) -> None:
@@ -139,16 +156,65 @@ def validate(problem: Problem) -> None:
     with torch.no_grad():
         try:
             value = problem.func(t0, state)
-        except Exception as error:
-            raise ProblemError(
-                f"f of '{problem.name}' raised {type(error).__name__} at t0: {error}"
-            ) from error
+        except BaseException as error:
+            reraise_interrupt(error)
+            raise ProblemError(f"f of '{problem.name}' raised {said(error)} at t0") from error
         _check_value(problem, value)
         if not torch.equal(z0, problem.flat_z0()):
             raise ProblemError(
                 "f changed the state it was given in place; use z.clone() or operations that do not"
             )
-        problem.loss_of(z0.expand(len(problem.ts) - 1, -1))
+        if t0._version:  # an in-place operation counts it up, also one that left 0 at 0
+            raise ProblemError("f changed the time it was given in place; use t.clone()")
+        problem.loss_of(z0.repeat(len(problem.ts) - 1, 1))
+    _require_all_params(problem)
+
+
+def _require_all_params(problem: Problem) -> None:
+    """A plain function must name every tensor it is to be differentiated in.
+
+    Raises:
+        ProblemError: it closes over one that is not in ``params``.
+    """
+    if isinstance(problem.func, nn.Module):
+        return
+    with torch.enable_grad():
+        t0 = torch.tensor(problem.t0, dtype=problem.dtype, device=problem.device)
+        value = problem.func(t0, problem.layout.unflatten(problem.flat_z0()))
+        others = {name: p.detach().clone() for name, p in problem.params.items()}
+        z0 = problem.flat_z0()
+        replaced = Field(problem).with_params(others)(t0, z0)
+    known = {id(p): name for name, p in problem.params.items()}
+    for leaf in _leaves(replaced):
+        if id(leaf) in known:
+            raise ProblemError(
+                f"f uses a tensor that was computed from params['{known[id(leaf)]}'] outside of f; "
+                "compute it inside, so that it follows the parameter"
+            )
+    for part in value if isinstance(value, tuple | list) else (value,):
+        strangers = [leaf for leaf in _leaves(part) if id(leaf) not in known]
+        if strangers:
+            raise ProblemError(
+                f"f uses a tensor of shape {tuple(strangers[0].shape)} that requires grad but is "
+                "not in params: pass Problem(..., params={'name': tensor}), or detach it"
+            )
+
+
+def _leaves(value: Tensor) -> list[Tensor]:
+    """Leaf tensors that a value was computed from."""
+    if value.grad_fn is None:
+        return [value] if value.requires_grad else []
+    found: list[Tensor] = []
+    stack, seen = [value.grad_fn], set[Any]()
+    while stack:
+        node: Any = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            found.append(node.variable)
+        stack.extend(parent for parent, _ in node.next_functions if parent is not None)
+    return found
 
 
 def _check_value(problem: Problem, value: Any) -> None:
@@ -166,9 +232,11 @@ def _check_value(problem: Problem, value: Any) -> None:
                 f"f returned shape {tuple(part.shape)} for a state of shape {tuple(shape)}"
             )
         if part.dtype != problem.dtype:
-            raise ProblemError(
-                f"f returned {part.dtype} for a {problem.dtype} state; "
+            remedy = (
                 f"check as it trains (--dtype {str(part.dtype).split('.')[1]}) or remove the cast"
             )
+            if part.dtype not in (torch.float32, torch.float64):
+                remedy = "return the state's own dtype"
+            raise ProblemError(f"f returned {part.dtype} for a {problem.dtype} state; {remedy}")
         if not bool(torch.isfinite(part).all()):
             raise ProblemError("f is NaN or infinite at (t0, z0)")

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from node_diag.builtins import builtin_names, builtin_path
-from node_diag.errors import NodeDiagError, ProblemError, UsageError
+from node_diag.errors import ProblemError, UsageError, reraise_interrupt, said
 from node_diag.problem import Problem
 from node_diag.registry import suggest
 
@@ -69,16 +69,15 @@ def _run_file(path: Path) -> ModuleType:
         raise UsageError(f"'{path}' cannot be imported as Python")
     module = importlib.util.module_from_spec(loader_spec)
     sys.modules[name] = module
-    sys.path.insert(0, str(path.parent.resolve()))
+    folder = str(path.parent.resolve())
+    if folder not in sys.path:  # and it stays: f may import its neighbours when it is called
+        sys.path.insert(0, folder)
     try:
         loader_spec.loader.exec_module(module)
-    except NodeDiagError:
-        raise
-    except (Exception, SystemExit) as error:
-        del sys.modules[name]
-        raise ProblemError(f"importing {path} raised {_said(error)}") from error
-    finally:
-        sys.path.remove(str(path.parent.resolve()))
+    except BaseException as error:
+        reraise_interrupt(error)
+        sys.modules.pop(name, None)
+        raise ProblemError(f"importing {path} raised {said(error)}") from error
     return module
 
 
@@ -89,16 +88,18 @@ def _import_module(target: str, spec: str) -> ModuleType:
         known = importlib.util.find_spec(target) is not None
     except (ImportError, ValueError):
         known = False
+    except BaseException as error:  # the package above it raised
+        reraise_interrupt(error)
+        raise ProblemError(f"importing {target} raised {said(error)}") from error
     if not known or (":" not in spec and "." not in target and not _is_local(target)):
         raise UsageError(
             f"unknown problem '{target}'{suggest(target, builtin_names())} Run 'node-diag list'."
         )
     try:
         return importlib.import_module(target)
-    except NodeDiagError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise ProblemError(f"importing {target} raised {_said(error)}") from error
+    except BaseException as error:
+        reraise_interrupt(error)
+        raise ProblemError(f"importing {target} raised {said(error)}") from error
 
 
 def _is_local(target: str) -> bool:
@@ -107,10 +108,18 @@ def _is_local(target: str) -> bool:
 
 
 def _attribute(module: ModuleType, attribute: str, spec: str) -> Any:
-    if hasattr(module, attribute):
+    try:
         return getattr(module, attribute)
-    candidates = [name for name, value in vars(module).items() if isinstance(value, Problem)]
-    candidates += [name for name in vars(module) if "problem" in name.lower()]
+    except AttributeError:
+        pass
+    except BaseException as error:
+        reraise_interrupt(error)
+        raise ProblemError(f"'{spec}' raised {said(error)}") from error
+    own = {name: value for name, value in vars(module).items() if not isinstance(value, type)}
+    candidates = [name for name, value in own.items() if isinstance(value, Problem)]
+    candidates += [
+        name for name, value in own.items() if "problem" in name.lower() and callable(value)
+    ]
     hint = (
         f"; try '{spec.partition(':')[0]}:{candidates[0]}'"
         if candidates
@@ -118,7 +127,7 @@ def _attribute(module: ModuleType, attribute: str, spec: str) -> Any:
             "; define problem = node_diag.Problem(...) or a function problem(...) that returns one"
         )
     )
-    raise UsageError(f"'{module.__file__}' has no attribute '{attribute}'{hint}")
+    raise UsageError(f"'{spec.partition(':')[0]}' has no attribute '{attribute}'{hint}")
 
 
 def _call(found: Any, overrides: dict[str, Any], spec: str) -> Problem:
@@ -134,10 +143,9 @@ def _call(found: Any, overrides: dict[str, Any], spec: str) -> Problem:
     _check_overrides(found, overrides, spec)
     try:
         problem = found(**overrides)
-    except NodeDiagError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise ProblemError(f"'{spec}' raised {_said(error)}") from error
+    except BaseException as error:
+        reraise_interrupt(error)
+        raise ProblemError(f"'{spec}' raised {said(error)}") from error
     if not isinstance(problem, Problem):
         raise ProblemError(f"'{spec}' returned a {type(problem).__name__}, not a Problem")
     problem.arguments = {**_defaults(found), **overrides}
@@ -168,10 +176,16 @@ def _check_overrides(found: Any, overrides: dict[str, Any], spec: str) -> None:
                 f"It has: {there}."
             )
         default = parameters[name].default
+        whole = parameters[name].annotation in (int, "int")
+        if whole and isinstance(value, float):
+            raise UsageError(
+                f"--set {name}={value}: '{name}' is a whole number (default {default})"
+            )
         if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
             overrides[name] = float(value)
         elif isinstance(default, int | float) and not isinstance(value, int | float):
-            raise UsageError(f"--set {name}={value}: '{name}' is a number (default {default})")
+            what = "true or false" if isinstance(default, bool) else "a number"
+            raise UsageError(f"--set {name}={value}: '{name}' is {what} (default {default})")
     missing = [
         name
         for name, p in parameters.items()
@@ -179,8 +193,3 @@ def _check_overrides(found: Any, overrides: dict[str, Any], spec: str) -> None:
     ]
     if missing:
         raise UsageError(f"'{spec}' needs --set {missing[0]}=...")
-
-
-def _said(error: BaseException) -> str:
-    text = str(error).strip().split("\n")[0]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import copy as copying
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from node_diag.errors import ProblemError
+from node_diag.errors import ProblemError, reraise_interrupt, said
+from node_diag.substitute import substituted
 
 State = Tensor | tuple[Tensor, ...]
 Dynamics = Callable[[Tensor, Any], Any]
@@ -44,7 +45,7 @@ class Layout:
 
     def flatten(self, state: State, lead: int = 0) -> Tensor:
         """(…lead, *shape) or a tuple of such → (…lead, D)."""
-        parts = state if isinstance(state, tuple) else (state,)
+        parts = state if isinstance(state, tuple | list) else (state,)
         flat = [part.reshape(*part.shape[:lead], -1) for part in parts]
         return torch.cat(flat, dim=-1) if self.is_tuple else flat[0]
 
@@ -133,45 +134,50 @@ class Problem:
         """
         try:
             value = self.loss(self.layout.unflatten(zs))
-        except Exception as error:
-            raise ProblemError(f"loss raised {type(error).__name__}: {error}") from error
+        except BaseException as error:
+            reraise_interrupt(error)
+            shape = tuple(self.layout.shapes[0])
+            given = "a tuple" if self.layout.is_tuple else f"of shape {(len(self.ts) - 1, *shape)}"
+            raise ProblemError(
+                f"loss raised {said(error)}; its argument is {given}: the states at ts[1:], "
+                "without z0"
+            ) from error
         if not isinstance(cast("Any", value), Tensor):
             raise ProblemError(f"loss returned a {type(value).__name__}, not a scalar tensor")
         if value.numel() != 1:
             raise ProblemError(
                 f"loss returned a tensor of shape {tuple(value.shape)}; it must be a scalar"
             )
+        if not value.is_floating_point():
+            raise ProblemError(
+                f"loss returned {value.dtype}; it must be a real floating-point scalar"
+            )
         return value.reshape(())
 
-    def to(self, dtype: torch.dtype, device: torch.device) -> Problem:
+    def to(self, dtype: torch.dtype, device: torch.device, *, copy: bool = False) -> Problem:
         """The same problem in another precision or on another device; self is left alone.
 
-        Raises:
-            ProblemError: func is a plain callable over parameters that would have to change.
+        The parameters move with it wherever they are used: in func, and in a loss that closes over
+        them.
+
+        Args:
+            dtype: of the state and the parameters.
+            device: where they are.
+            copy: also if nothing has to change, so that the parameters are nobody else's.
         """
-        if dtype == self.dtype and device == self.device and self._params_match(dtype, device):
+        same = dtype == self.dtype and device == self.device and self._params_match(dtype, device)
+        if same and not copy:
             return self
-        func, params = self.func, None
-        if isinstance(func, nn.Module):
-            func = copy.deepcopy(func).to(dtype=dtype, device=device)
-        elif not self._params_match(dtype, device):
-            have = next(iter(self.params.values()))
-            raise ProblemError(
-                f"the params of '{self.name}' are {have.dtype} on {have.device} and func closes "
-                f"over them, so they cannot be moved to {dtype} on {device}: make func an "
-                f"nn.Module, create them so, or pass --dtype {str(have.dtype).split('.')[1]}"
-            )
-        else:
-            params = self.params
+        func, params, table = self._moved_func(dtype, device)
         moved = tuple(
-            part.to(dtype=dtype, device=device)
+            part.detach().to(dtype=dtype, device=device)
             for part in (self.z0 if isinstance(self.z0, tuple) else (self.z0,))
         )
         other = Problem(
             func,
             moved if isinstance(self.z0, tuple) else moved[0],
             self.ts,
-            self.loss,
+            substituted(self.loss, *table),
             name=self.name,
             params=params,
             exact=self.exact,
@@ -180,8 +186,39 @@ class Problem:
         other.source, other.arguments = self.source, self.arguments
         return other
 
+    def _moved_func(
+        self, dtype: torch.dtype, device: torch.device
+    ) -> tuple[Dynamics, dict[str, Tensor] | None, tuple[dict[str, Tensor], dict[str, Tensor]]]:
+        """Func and params elsewhere, and the tensors whose place they take."""
+        if isinstance(self.func, nn.Module):
+            originals = _tensors(self.func)
+            try:
+                func = copying.deepcopy(self.func).to(dtype=dtype, device=device)
+            except Exception:  # it holds a lock, or a tensor computed from others: leave it there
+                others = {name: _elsewhere(x, dtype, device) for name, x in originals.items()}
+                params = {name: others[name] for name in self.params}
+                return substituted(self.func, originals, others), params, (originals, others)
+            return func, None, (originals, _tensors(func))
+        params = {name: _elsewhere(p, dtype, device) for name, p in self.params.items()}
+        return substituted(self.func, self.params, params), params, (self.params, params)
+
     def _params_match(self, dtype: torch.dtype, device: torch.device) -> bool:
         return all(p.dtype == dtype and p.device == device for p in self.params.values())
+
+
+def _tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers by name, tied ones under each of theirs."""
+    return dict(module.named_parameters(remove_duplicate=False)) | dict(
+        module.named_buffers(remove_duplicate=False)
+    )
+
+
+def _elsewhere(x: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """A copy in another precision (of what is not an integer) or on another device."""
+    moved = x.detach().to(
+        dtype=dtype if x.is_floating_point() else x.dtype, device=device, copy=True
+    )
+    return moved.requires_grad_(x.requires_grad)
 
 
 def _checked_state(z0: Any) -> State:

@@ -9,6 +9,7 @@ from node_diag.gradients.base import MethodRun
 from node_diag.measure.clock import Times
 from node_diag.measure.counting import Counts
 from node_diag.measure.trajectory import Deviation, states_at
+from node_diag.norms import norm
 from node_diag.problem import Problem
 from node_diag.records import (
     LONGEST_LIST,
@@ -20,6 +21,7 @@ from node_diag.records import (
     SolutionRecord,
     Steps,
     Trajectory,
+    label,
 )
 from node_diag.references.base import Reference, slices
 from node_diag.solvers.integrate import Solution
@@ -64,10 +66,10 @@ class Recorder:
 def reference_record(recorder: Recorder, which: str, reference: Reference) -> ReferenceRecord:
     """A reference with its uncertainty, relative over z0 and parameters and absolute by part."""
     main = slice(0, recorder.parts["ts"].start)
-    norm = float(np.linalg.norm(reference.value[main]))
-    uncertainty = float(np.linalg.norm(reference.bar[main]))
+    size = norm(reference.value[main])
+    uncertainty = norm(reference.bar[main])
     by_parameter = {
-        name.removeprefix("params."): float(np.linalg.norm(reference.bar[part]))
+        label(name): norm(reference.bar[part])
         for name, part in recorder.parts.items()
         if name != "ts"
     }
@@ -75,9 +77,9 @@ def reference_record(recorder: Recorder, which: str, reference: Reference) -> Re
     return ReferenceRecord(
         kind=reference.kind,
         gradient=recorder.gradient(f"references/{which}", reference.value),
-        uncertainty=uncertainty / norm if norm else float("inf"),
+        uncertainty=uncertainty / size if size else float("inf"),
         absolute_uncertainty=uncertainty,
-        norm=norm,
+        norm=size,
         uncertainty_by_parameter={**by_parameter, "t0": float(times[0]), "t1": float(times[-1])},
         details=reference.details,
     )

@@ -24,6 +24,18 @@ Verdict = Literal["pass", "fail", "inconclusive", "info"]
 Severity = Literal["error", "warning", "info"]
 
 
+RESERVED = frozenset({"z0", "t0", "t1"})
+
+
+def label(part: str) -> str:
+    """What records and reports call a part of a gradient: ``params.w`` → ``w``.
+
+    A parameter that has the name of something else there keeps the prefix: ``params.z0``.
+    """
+    name = part.removeprefix("params.")
+    return part if name in RESERVED else name
+
+
 class Record(BaseModel):
     """Base of all records: unknown keys are errors, NaN and infinities survive JSON."""
 
@@ -67,7 +79,7 @@ class ConfigRecord(Record):
     device: str
     seed: int
     repeat: int | None
-    """Null: as often as fits into half a second, at most five times."""
+    """Null: two to five times, as many as fit into a quarter of a second."""
     gates: list[str] = []
     report: list[str] = []
     sources: dict[str, str] = {}
@@ -133,6 +145,8 @@ class MissingReference(Record):
 
     kind: Literal["none"] = "none"
     reason: str
+    details: dict[str, Any] = {}
+    """What was found on the way: the growth of perturbations, say."""
 
 
 Reference = ReferenceRecord | MissingReference
@@ -145,6 +159,9 @@ class References(Record):
     discrete: Reference
     unfrozen: Reference | None = None
     """Plain finite differences through the unfrozen adaptive solve. Not a truth."""
+    discretisation: Real | None = None
+    """‖discrete − continuous‖/‖continuous‖ over z0 and all parameters: the share of every error
+    that a smaller tolerance removes."""
 
 
 class ParameterError(Record):
@@ -286,6 +303,52 @@ class Series(Record):
     steps: Steps
 
 
+class Repeatability(Record):
+    """What happened when f was evaluated three times at (t0, z0)."""
+
+    spread: Real
+    """Largest relative distance between the values."""
+    uses_random_numbers: bool
+    changed: list[str]
+    """Buffers and attributes of func that evaluating it changed."""
+    suspects: list[str]
+    """Layers in training mode that draw random numbers or keep statistics."""
+
+
+class DerivativeMismatch(Record):
+    """Along a random line in one input, autograd and differences of values disagree."""
+
+    function: Literal["f", "loss"]
+    input: str
+    """``z``, ``t``, ``zs`` (of the loss) or a parameter."""
+    t: float
+    autograd: Real
+    differences: Real
+    uncertainty: Real
+
+
+class Switch(Record):
+    """An operation of f that changes its branch along the forward trajectory."""
+
+    operation: str
+    crossings: int
+    """Entries that changed their branch between neighbouring points of the trajectory."""
+    times: list[float]
+    """Of the first few."""
+    jump: Real
+    """Largest relative jump of f across them; 0 for a kink."""
+    in_state: bool
+    """Whether the state decides when it jumps; else the time alone does."""
+
+
+class Inspection(Record):
+    """What f and the loss are like, apart from any solver."""
+
+    repeatability: Repeatability
+    derivatives: list[DerivativeMismatch] = []
+    switches: list[Switch] = []
+
+
 class PaperCost(Record):
     """A method's formula from table 1 of Zhuang et al. (2020), evaluated for this solve."""
 
@@ -311,6 +374,7 @@ class Report(Record):
     gates: list[Gate]
     summary: Summary
     series: Series
+    inspection: Inspection | None = None
     paper_cost: dict[str, dict[str, PaperCost]] = {}
     """By method: ``evaluations``, ``memory``, ``depth``."""
 

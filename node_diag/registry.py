@@ -23,9 +23,9 @@ def describe(path: Path) -> str:
 
 
 def suggest(name: str, choices: list[str]) -> str:
-    """``"; did you mean 'x'?"`` for the closest choice, or an empty string."""
+    """``"; did you mean 'x'?"`` for the closest choice, or a full stop."""
     close = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    return f"; did you mean '{close[0]}'?" if close else "."
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,7 @@ class Registry:
         if name not in self.paths:
             known = [*self.paths, *dict(self.aliases)]
             raise UsageError(
-                f"unknown {self.kind} '{name}'{suggest(name, known)} "
-                f"Run 'node-diag list {self.kind}s'."
+                f"unknown {self.kind} '{name}'{suggest(name, known)} There are: {', '.join(known)}."
             )
         return name
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import shlex
+import sys
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -46,7 +48,8 @@ def run(
     config = resolved.config
     folder = Path(config.report_dir) if config.report_dir else _default_folder(spec)
     prepare(folder, force=force)
-    with streams.progress() as progress:
+    # What the module prints is not the result: stdout is for that alone.
+    with streams.progress() as progress, contextlib.redirect_stdout(sys.stderr):
         progress("importing torch")
         found = _check(spec, overrides, resolved, progress)
         progress("writing the report")
@@ -67,8 +70,14 @@ def _check(spec: str, overrides: dict[str, Any], resolved: Resolved, progress: A
     gc.freeze()  # the modules imported so far stay; the collector need not go through them again
     torch.manual_seed(config.seed)
     problem = load(spec, overrides)
+    torch.set_default_device(None)  # the module may have set one, which is not for our tensors
     request = Request(
-        problem, config, spec, overrides, resolved.sources, command_line(spec, overrides, config)
+        problem,
+        config,
+        spec,
+        overrides,
+        resolved.sources,
+        command_line(spec, overrides, config, resolved.sources),
     )
     return run_check(request, progress)
 
@@ -119,22 +128,24 @@ def _literal(text: str) -> Any:
     if text.lower() in named:
         return named[text.lower()]
     try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+        value = ast.literal_eval(text)
+    except Exception:  # not a literal: unhashable keys, too deep, …
         return text
+    return value if isinstance(value, int | float | str | bool | list | tuple | dict) else text
 
 
-def command_line(spec: str, overrides: Mapping[str, Any], config: CheckConfig) -> str:
-    """The line that runs the same check again: every value that is not a default."""
+def command_line(
+    spec: str, overrides: Mapping[str, Any], config: CheckConfig, sources: Mapping[str, str]
+) -> str:
+    """The line that runs the same check again, wherever a value came from."""
     words = ["node-diag", "check", spec]
     for name, value in overrides.items():
-        words += ["--set", f"{name}={value}"]
-    usual = CheckConfig(rtol=config.rtol)
+        is_word = isinstance(value, str) and _literal(value) == value
+        words += ["--set", f"{name}={value}" if is_word else f"{name}={value!r}"]
     flag = {"methods": "method", "gates": "gate"}
     for name in CheckConfig.model_fields:
         value = getattr(config, name)
-        default = CheckConfig().rtol if name == "rtol" else getattr(usual, name)
-        if value == default or name in ("report", "report_dir"):
+        if name in ("report", "report_dir") or name not in sources:
             continue
         if name == "methods":
             value = [",".join(value)]

@@ -11,6 +11,9 @@ from typing import TextIO
 from rich.console import Console
 from rich.status import Status
 
+WIDE = 160
+"""Columns where the output is no terminal."""
+
 
 class Streams:
     """The two streams of a command. Colour: flag > NO_COLOR > FORCE_COLOR > terminal."""
@@ -59,6 +62,10 @@ class Progress:
 
 
 def _console(stream: TextIO, no_color: bool) -> Console:
+    # A pipe has no width; rich would take 80 columns and drop some of the table.
+    width = None if stream.isatty() or os.environ.get("COLUMNS") else WIDE
     plain = no_color or bool(os.environ.get("NO_COLOR"))
     forced = False if plain and not stream.isatty() else None
-    return Console(file=stream, no_color=plain or None, force_terminal=forced, highlight=False)
+    return Console(
+        file=stream, no_color=plain or None, force_terminal=forced, highlight=False, width=width
+    )

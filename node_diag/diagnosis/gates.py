@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from node_diag.config import option_text
 from node_diag.errors import UsageError
 from node_diag.records import ErrorRecord, Gate, MethodRecord, Verdict
 from node_diag.registry import METHODS, suggest
@@ -73,7 +74,7 @@ class GateSpec:
     @property
     def expression(self) -> str:
         """The gate as ``--gate`` takes it."""
-        return f"{self.method}.{self.metric}<={self.limit:g}"
+        return f"{self.method}.{self.metric}<={option_text(self.limit)}"
 
 
 def parse_gate(text: str, source: str) -> GateSpec:
@@ -154,11 +155,11 @@ def _reason(spec: GateSpec, value: float | None, uncertainty: float, verdict: Ve
         return f"{spec.metric} is NaN"
     if verdict == "inconclusive":
         return (
-            f"{value:.2e} ± {uncertainty:.1e} straddles {spec.limit:.2e}: the limit is within the "
-            "uncertainty of the reference"
+            f"{value:.2e} ± {uncertainty:.1e} straddles {option_text(spec.limit)}: the limit is "
+            "within the uncertainty of the reference"
         )
     if verdict == "fail":
-        return f"{value:.2e} ± {uncertainty:.1e} is above {spec.limit:.2e}"
+        return f"{value:.2e} ± {uncertainty:.1e} is above {option_text(spec.limit)}"
     return ""
 
 
@@ -171,7 +172,7 @@ def _gate(
     reason: str,
 ) -> Gate:
     return Gate(
-        expression=f"{method}.{spec.metric}<={spec.limit:g}",
+        expression=f"{method}.{spec.metric}<={option_text(spec.limit)}",
         method=method,
         metric=spec.metric,
         value=value,

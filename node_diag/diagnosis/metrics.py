@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from node_diag.records import ErrorRecord, ParameterError
+from node_diag.norms import norm
+from node_diag.records import ErrorRecord, ParameterError, label
 
 Vector = NDArray[np.float64]
 
@@ -29,19 +30,19 @@ def compare(
     g, r = gradient[main], reference[main]
     relative, uncertainty = _relative(g, r, bar[main])
     by_parameter = {
-        name.removeprefix("params."): _part(gradient[part], reference[part], bar[part])
+        label(name): _part(gradient[part], reference[part], bar[part])
         for name, part in parts.items()
         if name != "ts"
     }
     for name, index in (("t0", parts["ts"].start), ("t1", parts["ts"].stop - 1)):
         one = slice(index, index + 1)
         by_parameter[name] = _part(gradient[one], reference[one], bar[one])
-    size_g, size_r = _norm(g), _norm(r)
-    known = size_r > _norm(bar[main]) and math.isfinite(size_g) and size_g > 0
+    size_g, size_r = norm(g), norm(r)
+    known = size_r > norm(bar[main]) and math.isfinite(size_g) and size_g > 0
     return ErrorRecord(
         relative_l2=relative,
         uncertainty=uncertainty,
-        absolute_l2=_norm(g - r),
+        absolute_l2=norm(g - r),
         max_abs=_largest(g - r),
         cosine=float(np.clip(g / size_g @ (r / size_r), -1, 1)) if known else None,
         norm_ratio=size_g / size_r if known else None,
@@ -59,15 +60,11 @@ def _relative(g: Vector, r: Vector, bar: Vector) -> tuple[float | None, float]:
 
     With ‖r‖ known to ±u, e/‖r‖ is known to (u + u e/‖r‖)/‖r‖ in first order.
     """
-    size, u = _norm(r), _norm(bar)
-    if size <= u:
+    size, u = norm(r), norm(bar)
+    if size <= u or u == math.inf:
         return None, u
-    relative = _norm(g - r) / size
+    relative = norm(g - r) / size
     return relative, u / size * (1 + (relative if math.isfinite(relative) else 0.0))
-
-
-def _norm(x: Vector) -> float:
-    return float(np.linalg.norm(x))
 
 
 def _largest(x: Vector) -> float:

@@ -9,6 +9,8 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from node_diag.errors import ProblemError, reraise_interrupt, said
+
 Watcher = Callable[[Sequence[Tensor]], None]
 
 _watchers: list[Watcher] = []
@@ -44,8 +46,16 @@ def vjp(
 def derivatives(
     scalar: Tensor, inputs: Sequence[Tensor], *, retain_graph: bool = False
 ) -> list[Tensor | None]:
-    """∂scalar/∂input for every input, None where there is no dependence."""
-    found = torch.autograd.grad(scalar, inputs, retain_graph=retain_graph, allow_unused=True)
+    """∂scalar/∂input for every input, None where there is no dependence.
+
+    Raises:
+        ProblemError: autograd could not go backward through f or the loss.
+    """
+    try:
+        found = torch.autograd.grad(scalar, inputs, retain_graph=retain_graph, allow_unused=True)
+    except BaseException as error:
+        reraise_interrupt(error)
+        raise ProblemError(f"backward through f or the loss raised {said(error)}") from error
     return list(cast("tuple[Tensor | None, ...]", found))
 
 

@@ -20,8 +20,8 @@ class Times:
 
 
 ENOUGH_S = 0.25
-MOST = 5
-"""Unless told how often, repeat until so many seconds are spent, at most so many times."""
+FEWEST, MOST = 2, 5
+"""Unless told how often: until so many seconds are spent, but within these numbers of runs."""
 
 
 def time_runs(
@@ -36,7 +36,9 @@ def time_runs(
     """
     runs: list[MethodRun] = []
     totals: list[float] = []
-    while len(runs) < (repeats or MOST) and (repeats or sum(totals) < ENOUGH_S):
+    while len(runs) < (repeats or MOST) and (
+        repeats or len(runs) < FEWEST or sum(totals) < ENOUGH_S
+    ):
         runs.append(run(name, method, problem, setup))
         totals.append(runs[-1].forward_s + runs[-1].backward_s)
     return Times(

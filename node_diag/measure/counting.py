@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from node_diag.field import Field
 from node_diag.gradients.base import GradientMethod, MethodRun, Setup, Tape, run
@@ -33,6 +34,7 @@ class _Probe:
     def __init__(self, saved: SavedBytes) -> None:
         self.saved = saved
         self.nvjp = 0
+        self._hooked = WeakTensorKeyDictionary()
 
     def on_field(self, field: Field) -> None:
         field.on_value = self._hook
@@ -40,9 +42,14 @@ class _Probe:
     def on_tape(self, tape: Tape) -> None:
         self.saved.hold(tape.kept)
 
-    def _hook(self, value: Tensor) -> None:
-        if value.requires_grad:
-            value.register_hook(self._count)
+    def _hook(self, value: Tensor) -> Tensor:
+        if not value.requires_grad:
+            return value
+        if value in self._hooked or value.is_leaf:  # f returned its input, or a parameter
+            value = value.view_as(value)
+        self._hooked[value] = True
+        value.register_hook(self._count)
+        return value
 
     def _count(self, _: Tensor) -> None:
         self.nvjp += 1

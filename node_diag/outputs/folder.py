@@ -11,8 +11,9 @@ from pathlib import Path
 from node_diag.errors import UsageError
 
 RECORD = "report.json"
-_OURS = frozenset({"figures", "tables", "arrays.npz", "junit.xml"})
-"""What a report folder holds besides files called ``report.*``."""
+_OURS = frozenset({RECORD, "report.html", "report.md", "arrays.npz", "junit.xml"})
+_FOLDERS = {"figures": ".png", "tables": ".csv"}
+"""What a report folder holds: files, and folders of files of one kind."""
 
 
 def check(folder: Path, *, force: bool) -> None:
@@ -96,10 +97,10 @@ def _sibling(folder: Path, purpose: str) -> Path:
 def _may_replace(folder: Path, *, force: bool) -> None:
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise UsageError(f"'{folder}' is not a folder; choose another one with --report-dir.")
-    present = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    present = [path.name for path in folder.iterdir()] if folder.exists() else []
     if not present:
         return
-    strangers = [name for name in present if not _is_ours(name)]
+    strangers = [name for path in sorted(folder.iterdir()) for name in _strangers(path)]
     if RECORD not in present or strangers:
         what = f"'{strangers[0]}'" if strangers else f"no {RECORD}"
         raise UsageError(
@@ -110,8 +111,12 @@ def _may_replace(folder: Path, *, force: bool) -> None:
         raise UsageError(f"'{folder}' holds a report already; pass --force to replace it.")
 
 
-def _is_ours(name: str) -> bool:
-    return name in _OURS or name.startswith("report.")
+def _strangers(path: Path) -> list[str]:
+    """What lies at this place of a report folder and is not part of a report."""
+    if path.name in _FOLDERS and path.is_dir() and not path.is_symlink():
+        kind = _FOLDERS[path.name]
+        return [f"{path.name}/{p.name}" for p in path.iterdir() if p.suffix != kind or p.is_dir()]
+    return [] if path.name in _OURS and path.is_file() else [path.name]
 
 
 def _unwritable(folder: Path, error: OSError) -> UsageError:

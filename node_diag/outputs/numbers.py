@@ -76,13 +76,6 @@ def duration(seconds: float | None) -> str:
     return _three_digits(seconds * 1e6, "µs")
 
 
-def percentage(share: float | None) -> str:
-    """A share as percent: ``98 %``."""
-    if share is None or not math.isfinite(share):
-        return scientific(share)
-    return f"{100 * share:.3g} %"
-
-
 def _three_digits(amount: float, unit: str) -> str:
     return f"{amount:.1f} {unit}" if abs(amount) < 10 else f"{amount:.0f} {unit}"
 

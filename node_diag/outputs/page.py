@@ -84,8 +84,9 @@ def costs(report: Report) -> Table:
         *("graph depth", "alive at once", "time fwd + bwd", "spread"),
     )
     rows = [(m.name, *_cost_cells(m.cost)) for m in report.methods if m.cost]
-    repeats = max((m.cost.repeats for m in report.methods if m.cost), default=0)
-    note = f"Times are medians of {repeats} runs; counts and bytes are exact." if rows else ""
+    repeats = sorted({m.cost.repeats for m in report.methods if m.cost})
+    runs = " to ".join(str(n) for n in dict.fromkeys((repeats[0], repeats[-1]))) if rows else ""
+    note = f"Times are medians of {runs} runs; counts and bytes are exact." if rows else ""
     return Table("Counts, bytes and times of every method", columns, rows, note=note)
 
 
@@ -126,7 +127,8 @@ def references(report: Report) -> list[ReferenceView]:
         _view(
             "Discrete truth",
             "The derivative of the number the solver returns, accepted steps held constant. "
-            "aca, direct and naive have to hit it; the adjoint is not judged against it.",
+            "aca and direct have to hit it, with fixed steps naive as well; the adjoint is not "
+            "judged against it.",
             found.discrete,
         ),
     ]

@@ -11,6 +11,7 @@ from node_diag.outputs import gate_text
 from node_diag.outputs.foreign import plain, shorten
 from node_diag.outputs.method_table import ALWAYS, COLUMNS, VERDICT, Column
 from node_diag.outputs.numbers import count, general
+from node_diag.outputs.page import advice
 from node_diag.outputs.verdict import headline, method_word
 from node_diag.records import Finding, Gate, MethodRecord, Report
 
@@ -120,7 +121,10 @@ def _print_finding(finding: Finding, console: Console) -> None:
     console.print()
     text = Text.assemble((finding.severity, _STYLES[finding.severity]), f" {plain(finding.code)}  ")
     _print(text.append(plain(finding.message)), console)
-    _print(finding.advice, console, indent=2)
+    words, command = advice(finding)
+    _print(words, console, indent=2)
+    if command:  # on a line of its own and never broken, so that it can be copied
+        console.print(Text(f"  {plain(command)}"), no_wrap=True, overflow="ignore", crop=False)
 
 
 def _print(text: Text | str, console: Console, indent: int = 0) -> None:

@@ -31,18 +31,24 @@ WORDS: dict[str, str] = {
 """Verdicts as they are printed; capitals make the one that matters stand out without colour."""
 
 
+UNGATED: dict[str, str] = {**WORDS, "fail": "wrong", "info": "no limits set"}
+"""The verdict on a report without gates."""
+
+
 @dataclass(frozen=True)
 class Headline:
     """What the run found.
 
     Attributes:
         verdict: the worst that can be said of it.
+        word: that verdict as it is printed; without gates nothing passes or fails.
         title: a few words.
         sentence: the errors behind them.
         gates: how the gates came out; empty if none was set.
     """
 
     verdict: Verdict
+    word: str
     title: str
     sentence: str
     gates: str
@@ -52,7 +58,9 @@ def headline(report: Report) -> Headline:
     """The verdict on a whole report."""
     wrong = _wrong(report)
     gates = _gates_sentence(report.gates)
-    return Headline(_overall(report, wrong), _title(report, wrong), _sentence(report), gates)
+    overall = _overall(report, wrong)
+    word = WORDS[overall] if report.gates else UNGATED[overall]
+    return Headline(overall, word, _title(report, wrong), _sentence(report), gates)
 
 
 def method_word(method: MethodRecord) -> str:
@@ -60,6 +68,8 @@ def method_word(method: MethodRecord) -> str:
     if method.status == "failed":
         return "failed"
     error = method.errors.continuous if method.errors else None
+    if error is None and method.errors and method.discrete:
+        error = method.errors.discrete
     if method.verdict != "info" or error is None:
         return WORDS[method.verdict]
     off = _judged(error)

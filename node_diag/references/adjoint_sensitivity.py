@@ -34,7 +34,9 @@ class StoredTrajectory:
         self.steps = 0
         z = z0
         for start, end in itertools.pairwise(ts):
-            times, interpolants, z = _march(system.f, start, end, z, rtol)
+            times, interpolants, z = _march(
+                system.f, start, end, z, rtol, system.size, system.longest_step(rtol)
+            )
             self.pieces.append(OdeSolution(times, interpolants))
             self.states.append(z)
             self.steps += len(interpolants)
@@ -56,9 +58,12 @@ def solve_adjoint(
     y = np.zeros(n + system.n_params)
     # a is measured against its own size: a loss of size 1e-9 is as well resolved as one of 1.
     size = float(np.abs(cotangents).max()) or 1.0
+    # ∂L/∂θ = ∫ aᵀ ∂f/∂θ dt is of the size of a times that of f, which goes with that of z.
+    sizes = np.where(np.arange(y.size) < n, 1.0, system.size)
     for k in reversed(range(len(cotangents))):
         y[:n] += cotangents[k] / size
-        _, _, y = _march(_adjoint(system, trajectory.pieces[k]), ts[k + 1], ts[k], y, rtol)
+        rhs = _adjoint(system, trajectory.pieces[k])
+        _, _, y = _march(rhs, ts[k + 1], ts[k], y, rtol, sizes, system.longest_step(rtol))
     return size * y[:n], size * y[n:]
 
 
@@ -77,10 +82,17 @@ def _adjoint(system: Linearized, piece: OdeSolution):  # noqa: ANN202 - a closur
 
 
 def _march(
-    f: Callable[[float, Vector], Vector], start: float, end: float, y: Vector, rtol: float
+    f: Callable[[float, Vector], Vector],
+    start: float,
+    end: float,
+    y: Vector,
+    rtol: float,
+    size: float | Vector,
+    longest: float,
 ) -> tuple[list[float], list[Any], Vector]:
     """DOP853 of scipy from start to end; times, interpolants and the last state."""
-    solver: Any = DOP853(f, start, y, end, rtol=rtol, atol=rtol / 100)
+    method: Any = DOP853
+    solver = method(f, start, y, end, rtol=rtol, atol=rtol / 100 * size, max_step=longest)
     times, interpolants = [start], list[Any]()
     while solver.status == "running":
         message = solver.step()

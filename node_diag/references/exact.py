@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from node_diag.errors import ProblemError
+from node_diag.errors import ProblemError, reraise_interrupt, said
 from node_diag.gradients.base import loss_vjp
 from node_diag.gradients.vjp import derivatives
+from node_diag.norms import norm
 from node_diag.problem import Problem
 from node_diag.references.base import Reference, Vector, assemble, flat_inputs, slices
 
@@ -30,6 +33,35 @@ def exact_reference(problem: Problem) -> Reference:
     moved = [_gradient(problem, base * (1 + EPS * row)) for row in signs]
     bar = 4 * np.max(np.abs(np.asarray(moved) - value), axis=0) + 16 * EPS * np.abs(value)
     return Reference("exact", value, bar, {"method": "closed form, differentiated by autograd"})
+
+
+DISAGREE = 1e-6
+"""Relative distance from the sensitivity equations that is no cancellation any more."""
+
+
+def held_against(closed_form: Reference, other: Reference, *, keep: bool) -> Reference:
+    """The closed form, its bar widened by its distance from the sensitivity equations.
+
+    A closed form may lose digits in cancellation that moving its inputs does not show, and it may
+    simply be another problem's. Where the sensitivity equations know better, they are taken.
+
+    Args:
+        closed_form: from :func:`exact_reference`.
+        other: from the sensitivity equations.
+        keep: take the closed form even so.
+    """
+    gap = np.abs(closed_form.value - other.value)
+    size = norm(other.value)
+    distance = norm(gap) / size if size else norm(gap)
+    details: dict[str, Any] = {"distance_from_sensitivities": distance}
+    wide = np.maximum(closed_form.bar, np.where(gap > closed_form.bar + other.bar, gap, 0.0))
+    if keep or norm(wide) <= max(norm(other.bar), norm(closed_form.bar)):
+        return Reference("exact", closed_form.value, wide, {**closed_form.details, **details})
+    if distance > DISAGREE:
+        details["closed_form_disagrees"] = True
+        return Reference("sensitivity", other.value, other.bar, {**other.details, **details})
+    either = np.maximum(other.bar, gap)
+    return Reference("sensitivity", other.value, either, {**other.details, **details})
 
 
 def _gradient(problem: Problem, inputs: Vector) -> Vector:
@@ -60,8 +92,9 @@ def _closed_form(problem: Problem, ts: Tensor, z0: Tensor, params: dict[str, Ten
     try:
         states = problem.exact(ts, problem.layout.unflatten(z0), params)
         zs = problem.layout.flatten(states, lead=1)
-    except Exception as error:
-        raise ProblemError(f"exact raised {type(error).__name__}: {error}") from error
+    except BaseException as error:
+        reraise_interrupt(error)
+        raise ProblemError(f"exact raised {said(error)}") from error
     expected = (len(problem.ts) - 1, problem.layout.numel)
     if tuple(zs.shape) != expected:
         raise ProblemError(f"exact returned states of shape {tuple(zs.shape)}, not {expected}")

@@ -28,7 +28,10 @@ STAGES = 12
 STABILITY_INTERVAL = 6.0
 """Length of DOP853's stability region on the negative real axis, to one digit."""
 MOST_STEPS = 20_000
+STIFF_STEPS = 2_000
+"""Steps that stability alone would cost DOP853 from which Radau is faster."""
 MOST_ROUNDS = 30
+COARSE_TRIALS, COARSE_RTOL = 3_000, 1e-4
 STATE_MARGIN = 8.0
 """How much finer z is solved at once; S mostly wants that, and splitting steps costs more."""
 _A, _B, _C = DOP853.A[:STAGES, :STAGES], DOP853.B, DOP853.C[:STAGES]
@@ -47,7 +50,7 @@ class Sensitivity:
 def solve_sensitivity(
     system: Linearized, z0: Vector, ts: tuple[float, ...], rtol: float, *, stiff: bool
 ) -> Sensitivity:
-    """Solve the sensitivity equations with tolerance rtol (and atol = rtol / 100).
+    """Solve the sensitivity equations with tolerance rtol, and atol = rtol / 100 of their size.
 
     Raises:
         NoReferenceError: the solve needs too many steps or does not stay finite.
@@ -65,18 +68,37 @@ def solve_sensitivity(
     return Sensitivity(np.stack(states), np.stack(sensitivities), steps)
 
 
-def is_stiff(system: Linearized, ts: Vector, zs: Vector) -> bool:
-    """Whether stability alone would cost DOP853 more steps than it may take.
+def is_stiff(system: Linearized, z0: Vector, t0: float, t1: float) -> bool:
+    """Whether stability alone would cost DOP853 more steps than Radau takes.
 
-    The spectral radius of ∂f/∂z at up to 32 points of the forward trajectory ts (n,), zs (n, D).
+    The spectral radius of ∂f/∂z at up to 32 points of a coarse solve of z, or of as much of it as a
+    few thousand steps reach: the solve under test may have left the solution.
     """
-    chosen = np.unique(np.linspace(0, len(ts) - 1, 32).astype(int))
-    dz, _ = system.jacobians(ts[chosen], zs[chosen])
+    steps = _coarse_steps(system, z0, t0, t1)
+    chosen = np.unique(np.linspace(0, len(steps) - 1, 32).astype(int))
+    points = [steps[i] for i in chosen]
+    dz, _ = system.jacobians(np.array([p.t for p in points]), np.stack([p.z for p in points]))
     if not np.isfinite(dz).all():
         return False
     eigenvalues = np.linalg.eigvals(dz)
     damping = np.abs(np.where(eigenvalues.real < 0, eigenvalues, 0)).max()
-    return bool(damping * abs(ts[-1] - ts[0]) / STABILITY_INTERVAL > MOST_STEPS)
+    return bool(damping * abs(t1 - t0) / STABILITY_INTERVAL > STIFF_STEPS)
+
+
+def _coarse_steps(system: Linearized, z0: Vector, t0: float, t1: float) -> list[_Step]:
+    steps: list[_Step] = []
+    t, z, h = t0, z0, 1e-6 * (t1 - t0)
+    for _ in range(COARSE_TRIALS):
+        h = math.copysign(min(abs(h), abs(t1 - t)), t1 - t0)
+        step = _state_step(system, t, z, h, COARSE_RTOL)
+        if step.error <= 1 or not steps:
+            steps.append(step)
+        if step.error <= 1:
+            t, z = t + h, step.z1
+        h *= _factor(step.error)
+        if t == t1 or abs(h) < 4 * math.ulp(max(abs(t), abs(t1))):
+            break
+    return steps
 
 
 @dataclass
@@ -108,8 +130,9 @@ def _solve_dop853(
     steps, h = _state_steps(system, (t, end), z, h, rtol / STATE_MARGIN)
     z1, s1, errors = steps[-1].z1, s, [math.inf]
     for _ in range(MOST_ROUNDS):
-        _linearize(system, [step for step in steps if step.maps is None])
-        s1, errors = _propagate(steps, s, rtol)
+        if fresh := [step for step in steps if step.maps is None]:
+            _linearize(system, fresh)
+        s1, errors = _propagate(steps, s, rtol, system.size, _tiny(system))
         if all(error <= 1 for error in errors) or not np.isfinite(s1).all():
             break
         steps = [
@@ -136,24 +159,27 @@ def _state_steps(
     t, end = span
     steps: list[_Step] = []
     trials = 0
+    longest, tiny = system.longest_step(rtol), _tiny(system)
     while t != end:
+        h = math.copysign(min(abs(h), longest), h)
+        h = (t + h) - t or h  # a step that floating point can take, or large times drift
         clipped = abs(h) >= abs(end - t) * (1 - 1e-12)
         step = _state_step(system, t, z, end - t if clipped else h, rtol)
-        if step.error <= 1:
+        if step.error <= 1 or (abs(h) <= tiny and math.isfinite(step.error)):
             steps.append(step)
             t, z = (end if clipped else t + h), step.z1
             h = h if clipped else h * _factor(step.error)
         else:
             h = step.h * _factor(step.error)
         trials += 1
-        if trials > 2 * MOST_STEPS or abs(h) < 4 * math.ulp(max(abs(t), abs(end))):
+        if trials > 2 * MOST_STEPS or abs(h) < math.ulp(max(abs(t), abs(end))):
             raise NoReferenceError(f"DOP853 could not go past t = {t:.6g} at rtol {rtol:.0e}")
     return steps, h
 
 
 def _split(system: Linearized, step: _Step, error: float, rtol: float) -> list[_Step]:
     """The step itself if S meets the tolerance over it, else as many equal parts as it needs."""
-    if error <= 1 or abs(step.h) < 1e-14 * max(1.0, abs(step.t)):
+    if error <= 1 or abs(step.h) <= _tiny(system):
         return [step]
     count = min(10, max(2, math.ceil(1 / _factor(error))))
     parts: list[_Step] = []
@@ -163,6 +189,14 @@ def _split(system: Linearized, step: _Step, error: float, rtol: float) -> list[_
         parts.append(part)
         z = part.z1
     return parts
+
+
+def _tiny(system: Linearized) -> float:
+    """A step so short that f may jump in it: what it gets wrong is 1e-14 of |f| times the span.
+
+    That is how a dose, or any other switch by the time alone, is passed.
+    """
+    return 1e-14 * system.span
 
 
 def _factor(error: float) -> float:
@@ -177,9 +211,9 @@ def _state_step(system: Linearized, t: float, z: Vector, h: float, rtol: float) 
     with torch.no_grad():
         for i, time in enumerate(torch.from_numpy(t + h * _C).unbind()):
             np.add(z, weights[i, :i] @ k[:i], out=points[i])
-            k[i] = f(time, torch.from_numpy(points[i])).numpy()
+            k[i] = f(time, torch.from_numpy(points[i])).detach().numpy()
     z1 = z + h * (_B @ k)
-    error = _error(z, z1, h * (_E5 @ k), h * (_E3 @ k), rtol)
+    error = _error(z, z1, h * (_E5 @ k), h * (_E3 @ k), rtol, system.size)
     return _Step(t, h, z, points, z1, error)
 
 
@@ -201,13 +235,21 @@ def _linearize(system: Linearized, steps: list[_Step]) -> None:
         step.maps = own
 
 
-def _propagate(steps: list[_Step], s: Vector, rtol: float) -> tuple[Vector, list[float]]:
-    """S after the last step, and the error of each step over the tolerance."""
+def _propagate(
+    steps: list[_Step], s: Vector, rtol: float, size: float, tiny: float
+) -> tuple[Vector, list[float]]:
+    """S after the last step, and the error of each step over the tolerance.
+
+    ∂z/∂z0 is of size one, ∂z/∂θ of the size of z.
+    """
+    sizes = np.where(np.arange(s.shape[1]) < s.shape[0], 1.0, size)
     errors: list[float] = []
     for step in steps:
         grow, fifth, third = _affine(step.maps, s)
         s1 = s + grow
-        errors.append(_error(s, s1, fifth, third, rtol))
+        error = _error(s, s1, fifth, third, rtol, sizes)
+        is_tiny = abs(step.h) <= tiny and math.isfinite(error)
+        errors.append(min(error, 1.0) if is_tiny else error)
         s = s1
     return s, errors
 
@@ -221,9 +263,11 @@ def _affine(maps: Vector | None, s: Vector) -> Vector:
     return value
 
 
-def _error(y: Vector, y1: Vector, fifth: Vector, third: Vector, rtol: float) -> float:
+def _error(
+    y: Vector, y1: Vector, fifth: Vector, third: Vector, rtol: float, size: float | Vector
+) -> float:
     """Hairer's combination of DOP853's order-5 and order-3 estimates, in the RMS norm."""
-    scale = rtol / 100 + rtol * np.maximum(np.abs(y), np.abs(y1))
+    scale = rtol / 100 * size + rtol * np.maximum(np.abs(y), np.abs(y1))
     five, three = float(np.sum((fifth / scale) ** 2)), float(np.sum((third / scale) ** 2))
     if five == 0 and three == 0:
         return 0.0
@@ -252,7 +296,19 @@ def _solve_radau(
     # Newton's own tolerance keeps Radau from going below 1e-12.
     tolerance = max(rtol * 100, 1e-11)
     start = np.concatenate([z, s.T.ravel()])
-    solver: Any = Radau(rhs, t, start, end, rtol=tolerance, atol=tolerance / 100, jac=jacobian)
+    sizes = np.full(start.size, tolerance / 100 * system.size)
+    sizes[n : n * (1 + n)] = tolerance / 100
+    method: Any = Radau  # its stubs do not know arrays of tolerances
+    solver = method(
+        rhs,
+        t,
+        start,
+        end,
+        rtol=tolerance,
+        atol=sizes,
+        jac=jacobian,
+        max_step=system.longest_step(rtol),
+    )
     steps = 0
     while solver.status == "running":
         message = solver.step()

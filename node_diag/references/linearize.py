@@ -10,9 +10,12 @@ from torch import Tensor
 
 from node_diag.field import Field
 from node_diag.gradients.vjp import derivatives
+from node_diag.norms import norm
 from node_diag.problem import Problem
 from node_diag.references.base import Vector
 
+FEWEST_STEPS, FEWEST_SLOW_STEPS = 100, 20
+"""The second if Jacobians have to be taken one by one."""
 Jacobians = Callable[[Vector, Vector], tuple[Vector, Vector]]
 
 
@@ -21,6 +24,8 @@ class Linearized:
 
     Attributes:
         n_state, n_params: D and P.
+        size: of the state, at most one: what absolute tolerances are relative to.
+        span: |t1 − t0|.
         batched: whether torch.func.vmap works on f; else Jacobians are taken one by one.
     """
 
@@ -29,15 +34,28 @@ class Linearized:
         self.field = Field(problem)
         self.n_state = problem.layout.numel
         self.n_params = sum(p.numel() for p in problem.params.values())
+        z0 = problem.flat_z0().numpy()
+        self.size = min(1.0, norm(z0) / np.sqrt(z0.size)) or 1.0
         self._params = {name: p.detach() for name, p in problem.params.items()}
         self._many = self.field.batched()
         self.batched = self._can_be_batched()
+        fewest = FEWEST_STEPS if self.batched else FEWEST_SLOW_STEPS
+        self.span = abs(problem.t1 - problem.t0)
+        self._longest = self.span / fewest
+
+    def longest_step(self, rtol: float) -> float:
+        """A small part of the interval; a pulse in f that is much shorter may be stepped over.
+
+        It goes with the tolerance as the steps of a method of order 8 do, so that two solves do not
+        take the same steps, which would make their difference no measure of their errors.
+        """
+        return self._longest * (rtol / 1e-13) ** (1 / 8)
 
     def f(self, t: float, z: Vector) -> Vector:
         """dz/dt at (t, z), z of shape (D,)."""
         with torch.no_grad():
             value = self.field(torch.tensor(t, dtype=torch.float64), torch.from_numpy(z))
-        return value.numpy()
+        return value.detach().numpy()
 
     def jacobians(self, ts: Vector, zs: Vector) -> tuple[Vector, Vector]:
         """∂f/∂z (n, D, D) and ∂f/∂θ (n, D, P) at n points: ts (n,), zs (n, D)."""
@@ -65,7 +83,7 @@ class Linearized:
         for i in range(self.n_state if value.requires_grad else 0):
             row = derivatives(value[:, i].sum(), inputs, retain_graph=True)
             flat = [
-                np.zeros((n, x[0].numel())) if g is None else g.reshape(n, -1).numpy()
+                np.zeros((n, x[0].numel())) if g is None else g.detach().reshape(n, -1).numpy()
                 for x, g in zip(inputs, row, strict=True)
             ]
             dz[:, i] = flat[0]
@@ -84,7 +102,7 @@ class Linearized:
         for i in range(self.n_state if value.requires_grad else 0):
             row = derivatives(value[i], inputs, retain_graph=True)
             flat = [
-                np.zeros(x.numel()) if g is None else g.numpy().ravel()
+                np.zeros(x.numel()) if g is None else g.detach().numpy().ravel()
                 for x, g in zip(inputs, row, strict=True)
             ]
             dz[i], dp[i] = flat[0], np.concatenate(flat[1:]) if self._params else 0.0

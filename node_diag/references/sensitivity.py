@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import torch
 
 from node_diag.errors import NoReferenceError
 from node_diag.gradients.base import loss_vjp
+from node_diag.norms import norm
 from node_diag.problem import Problem
 from node_diag.references.adjoint_sensitivity import StoredTrajectory, solve_adjoint
 from node_diag.references.base import Reference, Vector, assemble, spread
 from node_diag.references.forward_sensitivity import is_stiff, solve_sensitivity
 from node_diag.references.linearize import Linearized
-from node_diag.solvers.integrate import Solution
 
 FINE, COARSE = 1e-13, 1e-11
 """Tolerances of the solve that gives the value and of the one that gives its uncertainty."""
@@ -23,35 +27,30 @@ WORST = 1e-2
 EPS = float(np.finfo(np.float64).eps)
 
 
-def sensitivity_reference(problem: Problem, solution: Solution) -> Reference:
+def sensitivity_reference(problem: Problem) -> Reference:
     """Gradient of the exact flow, with |fine − coarse| as its uncertainty.
 
     Args:
         problem: float64, on the CPU.
-        solution: the forward solve under test; it only tells whether the problem is stiff.
 
     Raises:
         NoReferenceError: the two solves do not agree to 1 %, or one of them fails.
     """
     system = Linearized(problem)
     forward = system.n_state * (system.n_state + system.n_params) <= MOST_COLUMNS
-    stiff = forward and _stiff(system, solution)
-    values = []
-    steps = []
-    for rtol in (COARSE, FINE):
-        solve = _forward if forward else _adjoint
-        value, taken = solve(problem, system, rtol, stiff)
-        values.append(value)
-        steps.append(taken)
-    coarse, fine = values
+    stiff = forward and is_stiff(system, problem.flat_z0().numpy(), problem.t0, problem.t1)
+    solve = _forward if forward else _adjoint
+    solves = [solve(problem, system, rtol, stiff) for rtol in (COARSE, FINE)]
+    coarse, fine = (one.gradient for one in solves)
+    steps = [one.steps for one in solves]
+    growth = solves[-1].growth
     times = len(problem.ts)
     # Round-off of a solve of N steps grows like a few √N ulp.
     floor = 8 * EPS * np.sqrt(max(steps)) * np.abs(fine)
     bar = (
         np.concatenate([spread((fine - coarse)[:-times]), spread((fine - coarse)[-times:])]) + floor
     )
-    _require_agreement(fine[:-times], bar[:-times])
-    details = {
+    details: dict[str, Any] = {
         "method": "forward sensitivities"
         if forward
         else "adjoint sensitivities, stored trajectory",
@@ -59,33 +58,43 @@ def sensitivity_reference(problem: Problem, solution: Solution) -> Reference:
         "rtol": [COARSE, FINE],
         "steps": steps,
         "jacobians": "torch.func, batched" if system.batched else "autograd, one by one",
+        "growth_of_perturbations": growth,
+        "growth_rate": math.log(growth) / abs(problem.t1 - problem.t0) if growth > 0 else 0.0,
     }
+    natural = solves[-1].cotangent
+    _require_agreement(fine[:-times], bar[:-times], natural, details)
     return Reference("sensitivity", fine, bar, details)
 
 
-def _stiff(system: Linearized, solution: Solution) -> bool:
-    times = [*solution.grid.starts(), solution.grid.t1]
-    states = np.stack([z.double().cpu().numpy() for z in solution.checkpoints])
-    return is_stiff(system, np.asarray(times), states)
+@dataclass(frozen=True)
+class _Solve:
+    """Gradient by one solve, its steps, ‖∂z(t1)/∂z0‖ beside the identity's, and ‖∂L/∂z‖."""
+
+    gradient: Vector
+    steps: int
+    growth: float
+    cotangent: float
 
 
-def _forward(problem: Problem, system: Linearized, rtol: float, stiff: bool) -> tuple[Vector, int]:
+def _forward(problem: Problem, system: Linearized, rtol: float, stiff: bool) -> _Solve:
     found = solve_sensitivity(system, problem.flat_z0().numpy(), problem.ts, rtol, stiff=stiff)
     cotangents, direct = _loss(problem, found.z)
     gradient = np.einsum("kd,kdq->q", cotangents, found.s)
     n = system.n_state
-    return _with_times(
-        problem, system, gradient[:n], gradient[n:] + direct, cotangents, found.z
-    ), found.steps
+    value = _with_times(problem, system, gradient[:n], gradient[n:] + direct, cotangents, found.z)
+    growth = norm(found.s[-1][:, :n].ravel()) / math.sqrt(n)
+    return _Solve(value, found.steps, growth, norm(cotangents.ravel()))
 
 
-def _adjoint(problem: Problem, system: Linearized, rtol: float, stiff: bool) -> tuple[Vector, int]:
+def _adjoint(problem: Problem, system: Linearized, rtol: float, stiff: bool) -> _Solve:
     del stiff  # the adjoint form is for large, non-stiff problems
     trajectory = StoredTrajectory(system, problem.flat_z0().numpy(), problem.ts, rtol)
     states = np.stack(trajectory.states)
     cotangents, direct = _loss(problem, states)
     dz0, dparams = solve_adjoint(system, trajectory, problem.ts, cotangents, rtol)
-    return _with_times(problem, system, dz0, dparams + direct, cotangents, states), trajectory.steps
+    value = _with_times(problem, system, dz0, dparams + direct, cotangents, states)
+    size = norm(cotangents.ravel())
+    return _Solve(value, trajectory.steps, norm(dz0) / size if size else 0.0, size)
 
 
 def _loss(problem: Problem, zs: Vector) -> tuple[Vector, Vector]:
@@ -112,12 +121,15 @@ def _with_times(
     return assemble(dz0, {"all": dparams}, np.array([first, *rest]))
 
 
-def _require_agreement(value: Vector, bar: Vector) -> None:
+def _require_agreement(value: Vector, bar: Vector, natural: float, details: dict[str, Any]) -> None:
+    """A gradient may be zero within its bar if that is small beside ‖∂L/∂z‖, its natural size."""
     if not np.isfinite(value).all():
         raise NoReferenceError("the sensitivity solves did not stay finite")
-    size, uncertainty = np.linalg.norm(value), np.linalg.norm(bar)
-    if uncertainty > WORST * size and uncertainty > 1e-9:
+    size, uncertainty = norm(value), norm(bar)
+    if uncertainty > WORST * size and uncertainty > 1e-9 * natural:
         raise NoReferenceError(
-            f"two sensitivity solves differ by {uncertainty / size:.1e} of the gradient: "
-            "it is not known to float64 here"
+            f"two sensitivity solves differ by {uncertainty / size:.1e} of the gradient: it is not "
+            "known to float64 here; perturbations of z0 grow "
+            f"{details['growth_of_perturbations']:.1e}-fold",
+            details,
         )

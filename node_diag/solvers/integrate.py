@@ -242,7 +242,8 @@ class _Run:
     def _clip(self, h: Time) -> tuple[Time, bool]:
         """The step to try; it never passes t1, and a last one closes onto t1."""
         left = number(self.ts[-1]) - self._now()
-        if abs(number(h)) >= abs(left) * (1 - 1e-12):
+        # A sliver of 1e-9 h would be left over by rounding alone, as with h = T/100000.
+        if abs(number(h)) >= abs(left) * (1 - 1e-9):
             return self.ts[-1] - self.t, True
         return h, False
 

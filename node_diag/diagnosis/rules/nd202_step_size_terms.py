@@ -33,6 +33,9 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
             continue
         other = stored(report)
         compared = continuous(other) if other else None
+        missed = discrete(other) if other else None
+        if missed is not None and missed > 0.1 * terms:
+            continue  # then it is no step-size term that keeps them all from it
         total = continuous(method)
         if total is not None and compared is not None and total <= 2 * compared:
             continue

@@ -6,7 +6,7 @@ exact flow, and their derivative is further from its than the states are.
 Detected: error against the continuous truth above 1 % and at least a hundred times the error
 against the discrete truth, while the error control does see the problem.
 
-What to do: tighten rtol and atol.
+What to do: tighten rtol and atol, or take smaller steps.
 """
 
 from collections.abc import Iterable
@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from node_diag.diagnosis.rule import Rule, command, continuous, discrete, stored
 from node_diag.diagnosis.rules.nd203_error_control_blind import growing_share
 from node_diag.records import Finding, Report
+
+FIXED = ("euler", "midpoint", "heun", "rk4")
 
 
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
@@ -24,11 +26,15 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     far, near = continuous(method), discrete(method)
     if far is None or near is None or far < 1e-2 or near > 1e-2 * far:
         return
-    tighter = report.config.rtol / 100
+    fixed = report.config.solver in FIXED
+    if fixed:
+        finer = {"step_size": float(f"{0.1 * max(map(abs, report.series.steps.h)):.2g}")}
+    else:
+        finer = dict.fromkeys(("rtol", "atol"), float(f"{report.config.rtol / 100:.1e}"))
     yield rule.finding(
-        f"the discrete truth itself is {far:.1e} away from the continuous one at "
-        f"rtol {report.config.rtol:.0e}; {method.name} is its derivative to {near:.1e}",
-        f"tighten the tolerance: {command(report, rtol=tighter, atol=tighter)}",
+        f"the discrete truth itself is {far:.1e} away from the continuous one with "
+        f"these steps; {method.name} is its derivative to {near:.1e}",
+        f"{'take smaller steps' if fixed else 'tighten the tolerance'}: {command(report, **finer)}",
         None,
         continuous_error=far,
         discrete_error=near,

@@ -11,6 +11,8 @@ What to do: as the reason says.
 from collections.abc import Iterable
 
 from node_diag.diagnosis.rule import Rule, command
+from node_diag.diagnosis.rules.nd303_unknowable import MUCH
+from node_diag.diagnosis.rules.nd401_not_repeatable import ROUND_OFF
 from node_diag.records import Finding, MissingReference, Report
 
 
@@ -18,14 +20,30 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     """One finding for each missing reference."""
     for which in ("continuous", "discrete"):
         reference = getattr(report.references, which)
-        if isinstance(reference, MissingReference):
+        if isinstance(reference, MissingReference) and not _explained(report, which):
+            other = "discrete" if which == "continuous" else "continuous"
             yield rule.finding(
                 f"no {which} reference: {reference.reason}",
-                f"try another way to get one: {command(report, reference='auto')}",
+                f"judge by the {other} truth meanwhile, or see where it comes from: "
+                f"{command(report)} --report html",
                 None,
                 reference=which,
                 reason=reference.reason,
             )
+
+
+def _explained(report: Report, which: str) -> bool:
+    """Whether another finding says why: what f is like, or how perturbations grow."""
+    found = report.inspection
+    if found is None:
+        return False
+    if report.references.continuous.details.get("growth_of_perturbations", 0.0) > MUCH:
+        return True
+    if found.repeatability.spread > ROUND_OFF[report.config.dtype]:
+        return True
+    jumps = any(switch.jump and switch.in_state for switch in found.switches)
+    wrong = any(mismatch.input != "t" for mismatch in found.derivatives)
+    return which == "continuous" and (jumps or wrong)
 
 
 RULE = Rule("ND301", "warning", detect)

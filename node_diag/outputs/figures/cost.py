@@ -148,8 +148,8 @@ def absent(report: Report) -> str:
 def describe(report: Report) -> str:
     """Evaluations and bytes of every method, in words."""
     parts = [
-        f"{shorten(m.name)} {count(m.cost.nfe_forward + m.cost.nfe_backward)} evaluations of f "
-        f"and {size(m.cost.saved_bytes)} saved"
+        f"{shorten(m.name)} {count(m.cost.nfe_forward + m.cost.nfe_backward)} evaluations of f, "
+        f"{count(m.cost.nvjp_backward)} vjps and {size(m.cost.saved_bytes)} saved"
         for m in report.methods
         if m.cost
     ]

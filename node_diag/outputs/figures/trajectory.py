@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from node_diag.outputs.figures.canvas import WIDTH, Handle, blank, label, label_width, place
+from node_diag.outputs.figures.canvas import Handle, axes_inches, blank, label, label_width, place
 from node_diag.outputs.figures.curves import component, finite, method_names, thin, time_span
 from node_diag.outputs.figures.plot import Plot
 from node_diag.outputs.figures.style import INK, Look, looks
@@ -109,7 +109,7 @@ def _over_time(
 ) -> None:
     forward = report.series.forward
     names = [shorten(c, 12) for c in report.series.components[:MOST_COMPONENTS]]
-    left, pitch = 0.75 + label_width(names), _pitch(len(names))
+    left, pitch = 0.95 + label_width(names), _pitch(len(names))
     axes: Axes | None = None
     for i, name in enumerate(names):
         axes = place(figure, left, top + 0.05 + i * pitch, pitch - 0.2)
@@ -123,7 +123,15 @@ def _over_time(
             )
         axes.set_ylim(*frame(values, list(others.values())))
         axes.set_xlim(*time_span(report))
-        axes.text(-0.7 / WIDTH, 0.5, name, transform=axes.transAxes, ha="right", va="center")
+        # Left of tick labels of up to seven characters, in inches.
+        axes.text(
+            -0.8 / axes_inches(axes)[1],
+            0.5,
+            name,
+            transform=axes.transAxes,
+            ha="right",
+            va="center",
+        )
         axes.tick_params(labelbottom=i == len(names) - 1)
     if axes:
         label(axes, "t")

@@ -55,7 +55,7 @@ def _head(report: Report) -> list[str]:
     name = code(shorten(report.problem.name, _NAME_WIDTH))
     sentences = " ".join(filter(None, (found.sentence, found.gates)))
     return [
-        f"### node-diag {name}: {WORDS[found.verdict]}",
+        f"### node-diag {name}: {found.word}",
         f"**{escaped(found.title)}**",
         escaped(sentences),
     ]

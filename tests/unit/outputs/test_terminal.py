@@ -46,7 +46,10 @@ def test_columns_are_either_whole_or_named_as_left_out(stock, width):
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_no_line_is_longer_than_the_terminal(stock, width):
-    assert max(map(len, printed(stock, width).splitlines())) <= width
+    lines = printed(stock, width).splitlines()
+    commands = [line for line in lines if line.startswith("  node-diag ")]
+    assert commands  # which are never broken, so that they can be copied
+    assert max(len(line) for line in lines if line not in commands) <= width
 
 
 @pytest.mark.parametrize("width", [1, 10, 30])

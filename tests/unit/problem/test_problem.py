@@ -1,5 +1,9 @@
 """Problems: what is refused, and the ways f may be written."""
 
+import sys
+import threading
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -96,11 +100,111 @@ def test_moving_leaves_the_original_alone():
     assert torch.equal(moved.params["layer.weight"].float(), problem.params["layer.weight"])
 
 
-def test_closures_cannot_be_moved_and_say_so():
+def test_closures_move_with_their_parameters():
     k = torch.tensor(2.0)
     problem = make(func=lambda t, z: -k * z, z0=Z0.float(), params={"k": k})
-    with pytest.raises(ProblemError, match="--dtype float32"):
-        problem.to(torch.float64, torch.device("cpu"))
+    moved = problem.to(torch.float64, torch.device("cpu"))
+    assert moved.params["k"].dtype == torch.float64
+    with torch.no_grad():
+        moved.params["k"].fill_(3.0)
+        assert torch.equal(moved.func(torch.tensor(0.0), Z0), -3 * Z0)
+    assert float(k) == 2.0
+
+
+def test_a_loss_that_uses_the_module_moves_with_it():
+    net = nn.Linear(2, 2)
+    field = nn.Module()
+    field.net = net
+    field.forward = lambda t, z: net(z)
+    problem = make(func=field, z0=Z0.float(), loss=lambda zs: zs.sum() + (net.weight**2).sum())
+    moved = problem.to(torch.float64, torch.device("cpu"))
+    loss = moved.loss_of(Z0[None])
+    (found,) = torch.autograd.grad(loss, [moved.params["net.weight"]])
+    assert torch.equal(found, 2 * moved.params["net.weight"].detach())
+
+
+def test_a_module_that_cannot_be_copied_is_evaluated_with_other_tensors():
+    class Locked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.k = nn.Parameter(torch.tensor(2.0))
+            self.lock = threading.Lock()
+
+        def forward(self, t, z):
+            return self.k * z
+
+    module = Locked()
+    moved = make(func=module, z0=Z0.float()).to(torch.float64, torch.device("cpu"), copy=True)
+    value = moved.func(torch.tensor(0.0, dtype=torch.float64), Z0)
+    assert value.dtype == torch.float64
+    assert module.k.dtype == torch.float32
+    (found,) = torch.autograd.grad(value.sum(), [moved.params["k"]])
+    assert found == Z0.sum()
+
+
+def test_tensors_that_are_not_in_params_are_asked_for():
+    k = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+    with pytest.raises(ProblemError, match="not in params"):
+        validate(make(func=lambda t, z: -k * z))
+
+
+def test_tensors_computed_from_a_parameter_outside_of_f_are_refused():
+    w = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+    doubled = 2 * w
+    with pytest.raises(ProblemError, match=r"computed from params\['w'\] outside"):
+        validate(make(func=lambda t, z: -doubled * z, params={"w": w}))
+
+
+@pytest.mark.parametrize(
+    ("func", "said"),
+    [
+        (lambda t, z: z.mul_(2), "the state it was given in place"),
+        (lambda t, z: z * t.mul_(2), "the time it was given in place"),
+        (lambda t, z: [z], "not a tensor"),
+        (lambda t, z: sys.exit(0), "raised SystemExit: 0"),
+        (lambda t, z: z.to(torch.complex128), "return the state's own dtype"),
+    ],
+)
+def test_dynamics_that_cannot_be_used(func, said):
+    with pytest.raises(ProblemError, match=said):
+        validate(make(func=func))
+
+
+def test_a_shape_that_changes_on_the_way_is_named():
+    field = Field(make(func=lambda t, z: z if float(t) < 0.5 else z.sum()))
+    field(torch.tensor(0.0), Z0)
+    with pytest.raises(ProblemError, match=r"shape \(\) .* at t = 0.7"):
+        field(torch.tensor(0.7), Z0)
+
+
+def test_f_may_take_the_time_out_of_the_graph_as_in_other_libraries():
+    field = Field(make(func=lambda t, z: z * float(np.interp(t.numpy(), [0.0, 1.0], [1.0, 2.0]))))
+    t = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
+    assert torch.equal(field(t, Z0), 1.5 * Z0)
+    assert field.nfe == 1
+
+
+def test_a_list_will_do_for_a_tuple_state():
+    problem = make(z0=(Z0, Z0), func=lambda t, z: [-z[0], z[1]], loss=lambda zs: zs[0].sum())
+    validate(problem)
+    value = Field(problem)(torch.tensor(0.0, dtype=torch.float64), problem.flat_z0())
+    assert torch.equal(value, torch.cat([-Z0, Z0]))
+
+
+def test_batch_normalisation_in_training_mode_is_vmapped():
+    norm = nn.BatchNorm1d(2).double()
+    field = nn.Module()
+    field.norm = norm
+    field.forward = lambda t, z: norm(z)
+    problem = make(func=field, z0=torch.randn(3, 2, dtype=torch.float64))
+    f = Field(problem)
+    z = problem.flat_z0()
+    t = torch.zeros(2, dtype=torch.float64)
+    params = {name: p.detach() for name, p in problem.params.items()}
+    many = f.batched([])(t, torch.stack([z, 2 * z]), params)
+    before = norm.num_batches_tracked.clone()
+    torch.testing.assert_close(many[0], f(t[0], z))
+    assert before == 0  # the lanes had buffers of their own
 
 
 class Module(nn.Module):

@@ -59,7 +59,7 @@ def covered(reference, truth, slack):
 def test_sensitivities_of_linear_systems(seed, columns, monkeypatch):
     monkeypatch.setattr(sensitivity, "MOST_COLUMNS", columns)
     problem = linear_system(seed)
-    found = sensitivity_reference(problem, solved(problem))
+    found = sensitivity_reference(problem)
     truth = exact_reference(problem)
     assert covered(found, truth.value, np.linalg.norm(truth.bar))
     # Solved at 1e-13; a hundred times that for the growth of local errors over the interval.
@@ -71,7 +71,7 @@ def test_sensitivities_of_linear_systems(seed, columns, monkeypatch):
 def test_sensitivities_see_what_the_error_control_of_z_does_not(columns, monkeypatch):
     monkeypatch.setattr(sensitivity, "MOST_COLUMNS", columns)
     problem = load("equilibrium")
-    found = sensitivity_reference(problem, solved(problem))
+    found = sensitivity_reference(problem)
     # e^-10 is 4.5e-5; the tolerance is 1e-15 absolute, and decay does not amplify errors.
     assert found.value[0] == pytest.approx(math.exp(-10), rel=1e-9)
     assert found.value[1] == pytest.approx(0.0, abs=1e-12)
@@ -98,15 +98,15 @@ def test_jacobians_one_by_one_equal_batched_ones():
             field, torch.tensor([1.0, 2.0], dtype=torch.float64), (0.0, 1.0), lambda zs: zs.sum()
         )
         solution = solved(problem)
-        smooth = sensitivity_reference(problem, solution)
+        smooth = sensitivity_reference(problem)
         frozen = frozen_reference(problem, DOPRI5, solution.grid)
         values.append((smooth, frozen))
     (looped, looped_frozen), (batched, batched_frozen) = values
     assert looped.details["jacobians"] != batched.details["jacobians"]
     assert looped_frozen.details["batched"] is False
     assert batched_frozen.details["batched"] is True
-    # The same numbers in another order: round-off of a few hundred operations.
-    np.testing.assert_allclose(looped.value, batched.value, rtol=1e-12)
+    # Other steps where Jacobians are slow: both are right to their bars.
+    assert np.all(np.abs(looped.value - batched.value) <= looped.bar + batched.bar)
     np.testing.assert_allclose(
         looped_frozen.value, batched_frozen.value, atol=2 * np.max(batched_frozen.bar)
     )
@@ -182,7 +182,7 @@ def test_parameters_used_by_the_loss_are_differentiated_there_too():
     solution = solved(problem, 1e-9)
     expected = 2 * math.exp(-0.5)
     for reference in (
-        sensitivity_reference(problem, solution),
+        sensitivity_reference(problem),
         frozen_reference(problem, DOPRI5, solution.grid),
     ):
         assert reference.value[1] == pytest.approx(expected, rel=1e-7)
@@ -209,21 +209,13 @@ def test_nondeterministic_dynamics_have_no_discrete_reference():
         frozen_reference(problem, DOPRI5, grid)
 
 
-def test_too_many_inputs_are_refused_in_words():
-    problem = Problem(
-        lambda t, z: -z, torch.ones(7000, dtype=torch.float64), (0.0, 1.0), lambda zs: zs.sum()
-    )
-    with pytest.raises(NoReferenceError, match="7002 inputs"):
-        frozen_reference(problem, DOPRI5, solved(problem).grid)
-
-
 def test_stiff_problems_go_to_radau():
     problem = load("vanderpol", {"mu": 1000.0, "T": 200.0})
     # On [0, 200] the slow manifold is not left; a coarse forward solve is enough to see stiffness.
     settings = Settings(DOPRI5, 1e-3, 1e-3, max_steps=400_000)
     solution = integrate(Field(problem), problem.flat_z0(), (0.0, 5.0), settings)
     solution.grid.t1 = 200.0
-    found = sensitivity_reference(problem, solution)
+    found = sensitivity_reference(problem)
     assert found.details["solver"] == "Radau"
     # x decays along x' = -x / (μ (x² - 1)): dx(T)/dx0 from that equation, right to O(1/μ²).
     assert np.isfinite(found.value).all()

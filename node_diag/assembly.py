@@ -1,0 +1,256 @@
+"""Everything that was found → Report."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import torch
+
+from node_diag import __version__
+from node_diag.config import CheckConfig
+from node_diag.diagnosis.gates import GateSpec, evaluate, parse_gate, parse_max_grad_error
+from node_diag.diagnosis.metrics import compare
+from node_diag.diagnosis.rule import diagnose
+from node_diag.errors import NoReferenceError
+from node_diag.gradients.base import GradientMethod, MethodRun, Setup
+from node_diag.measure.clock import Times
+from node_diag.measure.counting import Counts
+from node_diag.measure.paper import Units, measure_units, paper_cost
+from node_diag.measure.trajectory import Deviation
+from node_diag.norms import norm
+from node_diag.problem import Problem
+from node_diag.recording import (
+    Recorder,
+    cost_record,
+    problem_record,
+    reference_record,
+    series_record,
+    solution_record,
+    trajectory_record,
+)
+from node_diag.records import (
+    ConfigRecord,
+    Environment,
+    Errors,
+    Gate,
+    Inspection,
+    MethodRecord,
+    MissingReference,
+    PaperCost,
+    Reconstruction,
+    References,
+    Report,
+    Summary,
+    Tool,
+    Verdict,
+)
+from node_diag.references.base import flatten
+from node_diag.registry import METHODS
+from node_diag.solvers.integrate import Solution
+from node_diag.truths import Truth, Truths
+
+
+@dataclass(frozen=True)
+class Request:
+    """A check to run: the problem, the options, and how to name both in the record."""
+
+    problem: Problem
+    config: CheckConfig
+    spec: str
+    overrides: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    sources: Mapping[str, str] = field(default_factory=dict[str, str])
+    command: str = ""
+
+
+@dataclass
+class Outcome:
+    """One method after its runs, or the sentence that says why there is none."""
+
+    name: str
+    method: GradientMethod
+    run: MethodRun | None = None
+    counts: Counts | None = None
+    times: Times | None = None
+    deviation: Deviation | None = None
+    failure: str | None = None
+
+
+def gate_specs(config: CheckConfig, sources: Mapping[str, str]) -> list[GateSpec]:
+    """The limits that were asked for, and where each came from."""
+    limits = [
+        parse_max_grad_error(text, sources.get("max_grad_error", "max_grad_error"))
+        for text in config.max_grad_error
+    ]
+    return limits + [parse_gate(text, sources.get("gates", "gates")) for text in config.gates]
+
+
+def assemble(
+    request: Request,
+    problem: Problem,
+    setup: Setup,
+    forward: tuple[Solution, int],
+    outcomes: list[Outcome],
+    truths: Truths,
+    inspection: Inspection,
+    gates: list[GateSpec],
+) -> Report:
+    """The record of a check, findings and verdicts included."""
+    solution, nfe = forward
+    recorder = Recorder(problem)
+    units = measure_units(problem, setup.forward.tableau, solution.grid.h[0])
+    methods = [_method_record(outcome, recorder, truths) for outcome in outcomes]
+    judged = [gate for spec in gates for gate in evaluate(spec, methods)]
+    for method in methods:
+        method.verdict = _worst([gate.verdict for gate in judged if gate.method == method.name])
+    report = Report(
+        tool=Tool(version=__version__),
+        environment=_environment(request.config),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=request.command,
+        config=_config_record(request),
+        problem=problem_record(problem),
+        solution=solution_record(problem, solution, nfe),
+        references=References(
+            continuous=_reference(recorder, "continuous", truths.continuous),
+            discrete=_reference(recorder, "discrete", truths.discrete),
+            unfrozen=_reference(recorder, "unfrozen", truths.unfrozen),
+            discretisation=_distance(recorder, truths),
+        ),
+        methods=methods,
+        findings=[],
+        gates=judged,
+        summary=_summary(judged),
+        series=series_record(
+            problem,
+            setup.forward.tableau,
+            solution,
+            {o.name: trajectory_record(o.deviation) for o in outcomes if o.deviation is not None},
+        ),
+        inspection=inspection,
+        paper_cost={o.name: costs for o in outcomes if (costs := _paper_cost(o, units, solution))},
+    )
+    report.arrays.update(recorder.arrays)
+    report.findings = diagnose(report)
+    return report
+
+
+def _method_record(outcome: Outcome, recorder: Recorder, truths: Truths) -> MethodRecord:
+    method = outcome.method
+    record = MethodRecord(
+        name=outcome.name,
+        description=METHODS.descriptions()[outcome.name],
+        status="failed" if outcome.run is None else "ok",
+        failure=outcome.failure,
+        discrete=method.discrete,
+    )
+    if outcome.run is None or outcome.counts is None or outcome.times is None:
+        return record
+    flat = flatten(outcome.run.gradient)
+    record.gradient = recorder.gradient(f"methods/{outcome.name}", flat)
+    record.errors = Errors(
+        continuous=_error(recorder, flat, truths.continuous),
+        discrete=_error(recorder, flat, truths.discrete),
+    )
+    record.reconstruction = Reconstruction(max_error=0.0, initial_error=0.0)
+    if outcome.deviation is not None:
+        record.reconstruction = Reconstruction(
+            max_error=float(np.max(outcome.deviation.error)),
+            initial_error=float(outcome.deviation.error[-1]),
+            measured=True,
+        )
+    record.cost = cost_record(outcome.run, outcome.counts, outcome.times)
+    return record
+
+
+def _error(recorder: Recorder, flat: np.ndarray, truth: Truth):  # noqa: ANN202
+    if isinstance(truth, NoReferenceError):
+        return None
+    return compare(flat, truth.value, truth.bar, recorder.parts)
+
+
+def _reference(recorder: Recorder, which: str, truth: Truth):  # noqa: ANN202
+    if isinstance(truth, NoReferenceError):
+        return MissingReference(reason=str(truth), details=truth.details)
+    return reference_record(recorder, which, truth)
+
+
+def _distance(recorder: Recorder, truths: Truths) -> float | None:
+    """Relative distance between the two truths."""
+    continuous, discrete = truths.continuous, truths.discrete
+    if isinstance(continuous, NoReferenceError) or isinstance(discrete, NoReferenceError):
+        return None
+    main = slice(0, recorder.parts["ts"].start)
+    size = norm(continuous.value[main])
+    return norm(discrete.value[main] - continuous.value[main]) / size if size else None
+
+
+def _paper_cost(outcome: Outcome, units: Units, solution: Solution) -> dict[str, PaperCost]:
+    if outcome.run is None or outcome.counts is None:
+        return {}
+    return paper_cost(
+        outcome.name,
+        units,
+        solution.n_accepted,
+        outcome.run.backward.n_steps,
+        solution.trials_per_step,
+        outcome.counts,
+        (outcome.run.nfe_forward, outcome.run.nfe_backward),
+    )
+
+
+def _worst(verdicts: list[Verdict]) -> Verdict:
+    for verdict in ("fail", "inconclusive", "pass"):
+        if verdict in verdicts:
+            return verdict
+    return "info"
+
+
+def _summary(gates: list[Gate]) -> Summary:
+    verdicts = [gate.verdict for gate in gates]
+    return Summary(
+        passed=verdicts.count("pass"),
+        failed=verdicts.count("fail"),
+        inconclusive=verdicts.count("inconclusive"),
+        exit_code=0 if all(verdict == "pass" for verdict in verdicts) else 1,
+    )
+
+
+def _environment(config: CheckConfig) -> Environment:
+    return Environment(
+        python=platform.python_version(),
+        torch=torch.__version__,
+        platform=platform.platform(),
+        device=config.device,
+        dtype=config.dtype,
+        threads=torch.get_num_threads(),
+        seed=config.seed,
+    )
+
+
+def _config_record(request: Request) -> ConfigRecord:
+    config = request.config
+    return ConfigRecord(
+        problem=request.spec,
+        overrides=dict(request.overrides),
+        solver=config.solver,
+        rtol=config.rtol,
+        atol=config.atol,
+        adjoint_rtol=config.adjoint_rtol,
+        adjoint_atol=config.adjoint_atol,
+        step_size=config.step_size,
+        max_steps=config.max_steps,
+        methods=config.methods,
+        reference=config.reference,
+        dtype=config.dtype,
+        device=config.device,
+        seed=config.seed,
+        repeat=config.repeat,
+        gates=[spec.expression for spec in gate_specs(config, request.sources)],
+        report=config.report,
+        sources=dict(request.sources),
+    )

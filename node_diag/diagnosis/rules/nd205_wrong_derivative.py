@@ -1,0 +1,41 @@
+"""Autograd does not give the derivative of f, or of the loss.
+
+A detach() too many, .data, torch.no_grad inside f, or a wrong backward formula: then every gradient
+method returns the gradient of something else, and they agree on it. Measured with values of f only,
+along random lines at five points of the trajectory.
+
+Detected: autograd and central differences of f (or of the loss) disagree by more than ten times the
+uncertainty of the differences and more than 1e-5, at two points of the trajectory at least.
+
+What to do: look for what cuts the graph in f. If it is meant (a fixed target, a straight-through
+estimator), the gradient is meant to be wrong and this finding may be ignored.
+"""
+
+from collections.abc import Iterable
+
+from node_diag.diagnosis.rule import Rule, command
+from node_diag.records import Finding, Report
+
+
+def detect(rule: Rule, report: Report) -> Iterable[Finding]:
+    """One finding for each input whose derivative is wrong."""
+    for wrong in report.inspection.derivatives if report.inspection else []:
+        if wrong.input == "t":  # ND207
+            continue
+        yield rule.finding(
+            f"autograd does not differentiate {wrong.function} in {wrong.input}: along a random "
+            f"line at t = {wrong.t:.4g} it says {wrong.autograd:.6g}, differences say "
+            f"{wrong.differences:.6g} ± {wrong.uncertainty:.1e}",
+            "look for detach(), .data, no_grad or a backward formula in it; the discrete truth "
+            f"uses values only: {command(report, reference='fd')}",
+            None,
+            function=wrong.function,
+            input=wrong.input,
+            t=wrong.t,
+            autograd=wrong.autograd,
+            differences=wrong.differences,
+            uncertainty=wrong.uncertainty,
+        )
+
+
+RULE = Rule("ND205", "error", detect)

@@ -1,0 +1,44 @@
+"""Which part of the error is float32.
+
+In float32 a gradient carries the rounding of every step besides the discretisation error. Both
+references are computed in float64 at the same, rounded parameters, and the discrete one on the very
+steps the float32 solve took: a method's distance from it is precision, its distance from the
+continuous truth is precision and discretisation together.
+
+Detected: the check runs in float32 and both references are known.
+
+What to do: where precision dominates, a smaller rtol does not help; float64 does.
+"""
+
+from collections.abc import Iterable
+
+from node_diag.diagnosis.rule import Rule, command, continuous, discrete, stored
+from node_diag.records import Finding, Report
+
+
+def detect(rule: Rule, report: Report) -> Iterable[Finding]:
+    """One finding that splits the error of a method with constant step sizes."""
+    method, steps = stored(report), report.references.discretisation
+    if report.config.dtype != "float32" or method is None or steps is None:
+        return
+    total, rounding = continuous(method), discrete(method)
+    if total is None or rounding is None:
+        return
+    main = "precision" if rounding > steps else "discretisation"
+    advice = (
+        f"float64 removes it, a smaller rtol does not: {command(report, dtype='float64')}"
+        if main == "precision"
+        else f"a smaller rtol removes it: {command(report, rtol=report.config.rtol / 10)}"
+    )
+    yield rule.finding(
+        f"{method.name}: of its error of {total:.1e}, float32 rounding makes {rounding:.1e} and "
+        f"discretisation {steps:.1e}; {main} dominates",
+        advice,
+        method.name,
+        error=total,
+        precision=rounding,
+        discretisation=steps,
+    )
+
+
+RULE = Rule("ND206", "info", detect)

@@ -1,0 +1,91 @@
+"""Does f give the same value for the same (t, z), and does it leave the module as it was?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from node_diag.field import Field
+from node_diag.problem import Problem
+from node_diag.records import Repeatability
+
+_RANDOM = (
+    nn.Dropout,
+    nn.Dropout1d,
+    nn.Dropout2d,
+    nn.Dropout3d,
+    nn.AlphaDropout,
+    nn.FeatureAlphaDropout,
+    nn.RReLU,
+)
+
+
+def inspect(problem: Problem) -> Repeatability:
+    """Evaluate f at (t0, z0) three times, once with another point in between.
+
+    Must be called before anything else has evaluated f: what changes in the module is noted.
+    """
+    f = Field(problem)
+    z0 = problem.flat_z0()
+    t0 = torch.tensor(problem.t0, dtype=problem.dtype, device=problem.device)
+    before, random_before = _state(problem.func), torch.get_rng_state()
+    with torch.no_grad():
+        first = f(t0, z0).detach().clone()
+        second = f(t0, z0).detach().clone()
+        f(t0, z0 * (1 + 1e-3) + 1e-3)
+        third = f(t0, z0).detach().clone()
+    spread = max(_distance(first, second), _distance(first, third))
+    changed = [
+        name for name, value in _state(problem.func).items() if _differs(before, name, value)
+    ]
+    return Repeatability(
+        spread=spread,
+        uses_random_numbers=not torch.equal(random_before, torch.get_rng_state()),
+        changed=changed,
+        suspects=_suspects(problem.func),
+    )
+
+
+def _distance(a: Tensor, b: Tensor) -> float:
+    size = float(torch.linalg.vector_norm(a))
+    distance = float(torch.linalg.vector_norm(a - b))
+    return distance / size if size and distance else distance
+
+
+def _state(func: Any) -> dict[str, Any]:
+    """Buffers and plain attributes of a module and its parts, or those of a callable object."""
+    if not isinstance(func, nn.Module):
+        return {k: v for k, v in getattr(func, "__dict__", {}).items() if _is_plain(v)}
+    found: dict[str, Any] = {name: b.detach().clone() for name, b in func.named_buffers()}
+    for path, module in func.named_modules():
+        prefix = f"{path}." if path else ""
+        found |= {f"{prefix}{k}": v for k, v in vars(module).items() if _is_plain(v)}
+    return found
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, int | float | str | bool)
+
+
+def _differs(before: dict[str, Any], name: str, value: Any) -> bool:
+    old = before.get(name)
+    if isinstance(value, Tensor) and isinstance(old, Tensor):
+        return not torch.equal(value, old)
+    return old != value
+
+
+def _suspects(func: Any) -> list[str]:
+    """Layers in training mode that draw random numbers or keep statistics: ``net.1 (Dropout)``."""
+    if not isinstance(func, nn.Module):
+        return []
+    return [
+        f"{path or 'f'} ({type(module).__name__})"
+        for path, module in func.named_modules()
+        if module.training and (isinstance(module, _RANDOM) or _keeps_statistics(module))
+    ]
+
+
+def _keeps_statistics(module: nn.Module) -> bool:
+    return bool(getattr(module, "track_running_stats", False))

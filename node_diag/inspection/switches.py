@@ -1,0 +1,234 @@
+"""Kinks and jumps of f along the trajectory: where it is not smooth, and in what way.
+
+Every operation with a kink or a step (relu, abs, clamp, maximum, comparisons, floor …) is watched
+while f is evaluated along the forward trajectory. Where the pattern of its input's signs changes
+between two points, the change is located by bisection, and f is compared on both sides: the same
+value means a kink, another one a jump; a jump that depends on the state makes the sensitivities
+jump as well, which autograd does not know.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from node_diag.field import Field
+from node_diag.measure.trajectory import states_at
+from node_diag.problem import Problem
+from node_diag.records import Switch
+from node_diag.solvers.integrate import Solution
+from node_diag.solvers.tableau import Tableau
+
+MOST_POINTS = 400
+PER_STEP = 4
+"""Points of the trajectory in every accepted step; fewer where there are many steps."""
+BISECTIONS = 40
+LOCATED = 6
+"""Switches that are located and looked at from both sides, for each operation."""
+JUMP = 1e-6
+"""Relative difference of f across a switch above which it is a jump."""
+_SIGN = {"relu", "relu_", "leaky_relu", "elu", "abs", "prelu", "threshold", "celu", "selu", "rrelu"}
+_RANGE = {"clamp", "clamp_min", "clamp_max", "hardtanh", "relu6", "hardsigmoid", "hardswish"}
+_OUTPUT = {
+    *("gt", "lt", "ge", "le", "eq", "ne", "sign", "floor", "ceil", "round", "trunc", "frac"),
+    *("floor_divide", "remainder", "fmod", "heaviside", "sgn", "argmax", "argmin", "bucketize"),
+}
+_CHOICE = {"maximum", "minimum", "fmax", "fmin"}
+_INDEX = {"max", "min", "sort", "topk", "max_pool2d_with_indices", "median", "kthvalue"}
+
+Pattern = list[tuple[str, Tensor]]
+
+
+class _Watch(TorchDispatchMode):
+    """Notes the branch every non-smooth operation takes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pattern: Pattern = []
+        self.reads = False
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Without this, the first operation imports torch._dynamo: over a second, for nothing."""
+        return False
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        found = func(*args, **(kwargs or {}))
+        name = func.overloadpacket.__name__
+        self.reads = self.reads or name == "_local_scalar_dense"
+        branch = _branch(name, args, kwargs or {}, found)
+        if branch is not None:
+            self.pattern.append((name.rstrip("_"), branch.detach().clone().reshape(-1)))
+        return found
+
+
+def _branch(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], found: Any) -> Tensor | None:
+    name = name.rstrip("_")
+    if name in _SIGN:
+        return args[0] > 0
+    if name in _RANGE:
+        return args[0] == found if isinstance(found, Tensor) else None
+    if name in _OUTPUT and isinstance(found, Tensor):
+        return torch.trunc(args[0] / args[1]) if name in ("remainder", "fmod") else found
+    if name in _CHOICE:
+        return args[0] > args[1]
+    if name in _INDEX and isinstance(found, tuple | list) and len(found) > 1:
+        return found[1]
+    return None
+
+
+def inspect(problem: Problem, tableau: Tableau, solution: Solution) -> list[Switch]:
+    """One entry for each operation that changes its branch along the forward trajectory."""
+    path = _Path(problem, tableau, solution)
+    if not path.pattern(path.times[0]) and not path.reads:
+        return []
+    patterns = [path.pattern(t) for t in path.times]
+    crossings: dict[int, list[tuple[float, float, int]]] = {}
+    for before, after, old, new in zip(
+        path.times, path.times[1:], patterns, patterns[1:], strict=False
+    ):
+        for index, count in _changes(old, new).items():
+            crossings.setdefault(index, []).append((before, after, count))
+    names = [name for name, _ in patterns[0]]
+    merged: dict[str, list[Switch]] = {}
+    for index, found in crossings.items():
+        name = names[index] if index < len(names) else "control flow"
+        merged.setdefault(name, []).append(_describe(path, name, index, found))
+    found = [_together(name, many) for name, many in merged.items()]
+    if path.reads and not any(one.jump for one in found):
+        found += _jumps_of_control_flow(path)
+    return found
+
+
+def _jumps_of_control_flow(path: _Path) -> list[Switch]:
+    """``if z > 1:`` in Python is seen by nobody; f itself is, where it moves most."""
+    values = [path.watched(t, path.state(t))[0] for t in path.times]
+    moves = [float(torch.linalg.vector_norm(b - a)) for a, b in itertools.pairwise(values)]
+    found: list[Switch] = []
+    for i in sorted(range(len(moves)), key=lambda i: -moves[i])[:LOCATED]:
+        early, late, jump = _steepest(path, path.times[i], path.times[i + 1])
+        if jump > JUMP:
+            mixed = path.watched(late, path.state(early))[0]
+            f_early, f_late = (path.watched(t, path.state(t))[0] for t in (early, late))
+            in_state = bool(torch.dist(mixed, f_early) < torch.dist(mixed, f_late))
+            found.append(
+                Switch(operation="if", crossings=1, times=[late], jump=jump, in_state=in_state)
+            )
+    return [_together("if", found)] if found else []
+
+
+def _steepest(path: _Path, early: float, late: float) -> tuple[float, float, float]:
+    """Bisect towards the larger change of f; what is left of it in the end is a jump."""
+    for _ in range(BISECTIONS):
+        middle = 0.5 * (early + late)
+        if middle in (early, late):
+            break
+        a, b, c = (path.watched(t, path.state(t))[0] for t in (early, middle, late))
+        early, late = (early, middle) if torch.dist(a, b) > torch.dist(b, c) else (middle, late)
+    f_early, f_late = (path.watched(t, path.state(t))[0] for t in (early, late))
+    size = float(torch.linalg.vector_norm(f_early)) + float(torch.linalg.vector_norm(f_late))
+    return early, late, float(torch.dist(f_early, f_late)) / size if size else 0.0
+
+
+class _Path:
+    """F along the dense output of the forward solve."""
+
+    def __init__(self, problem: Problem, tableau: Tableau, solution: Solution) -> None:
+        self.problem, self.tableau, self.solution = problem, tableau, solution
+        self.field = Field(problem)
+        self.reads = False
+        edges = np.asarray([*solution.grid.starts(), solution.grid.t1])
+        per_step = max(1, min(PER_STEP, MOST_POINTS // max(1, len(edges) - 1)))
+        parts = np.arange(per_step) / per_step
+        inside = (edges[:-1, None] + np.diff(edges)[:, None] * parts).ravel()
+        every = np.append(inside, edges[-1])
+        keep = np.unique(np.linspace(0, len(every) - 1, min(len(every), MOST_POINTS)).astype(int))
+        self.times = [float(t) for t in every[keep]]
+        self.states = dict(zip(self.times, self._at(np.asarray(self.times)), strict=True))
+
+    def _at(self, times: np.ndarray) -> list[Tensor]:
+        found = states_at(self.problem, self.tableau, self.solution, times)
+        return [torch.as_tensor(z).to(self.problem.flat_z0()) for z in found]
+
+    def state(self, t: float) -> Tensor:
+        if t not in self.states:
+            self.states[t] = self._at(np.asarray([t]))[0]
+        return self.states[t]
+
+    def pattern(self, t: float) -> Pattern:
+        return self.watched(t, self.state(t))[1]
+
+    def watched(self, t: float, z: Tensor) -> tuple[Tensor, Pattern]:
+        time = torch.tensor(t, dtype=z.dtype, device=z.device)
+        with torch.no_grad(), _Watch() as watch:
+            value = self.field(time, z).detach()
+        self.reads = self.reads or watch.reads
+        return value, watch.pattern
+
+
+def _changes(old: Pattern, new: Pattern) -> dict[int, int]:
+    """Entries that changed their branch, by position of the operation in f."""
+    if [name for name, _ in old] != [name for name, _ in new]:
+        return {min(len(old), len(new)): 1}
+    found = {
+        i: int((a != b).sum()) if a.shape == b.shape else 1
+        for i, ((_, a), (_, b)) in enumerate(zip(old, new, strict=True))
+    }
+    return {i: count for i, count in found.items() if count}
+
+
+def _describe(
+    path: _Path, name: str, index: int, crossings: list[tuple[float, float, int]]
+) -> Switch:
+    times: list[float] = []
+    jump, in_state = 0.0, False
+    for before, after, _ in crossings[:LOCATED]:
+        early, late = _bisect(path, index, before, after)
+        times.append(late)
+        (f_early, _), (f_late, _) = (path.watched(t, path.state(t)) for t in (early, late))
+        size = float(torch.linalg.vector_norm(f_early)) + float(torch.linalg.vector_norm(f_late))
+        step = float(torch.linalg.vector_norm(f_late - f_early)) / size if size else 0.0
+        if step > JUMP:
+            # The same time, the state from before: if that is the early branch, the state decides.
+            _, mixed = path.watched(late, path.state(early))
+            _, target = path.watched(late, path.state(late))
+            in_state = in_state or bool(_changes(mixed, target))
+        jump = max(jump, step)
+    return Switch(
+        operation=name,
+        crossings=sum(count for _, _, count in crossings),
+        times=times,
+        jump=jump if jump > JUMP else 0.0,
+        in_state=in_state,
+    )
+
+
+def _bisect(path: _Path, index: int, early: float, late: float) -> tuple[float, float]:
+    """A bracket of a change of the operation's branch, as narrow as floating point allows."""
+    start = path.pattern(early)
+    differs: Callable[[float], bool] = lambda t: index in _changes(start, path.pattern(t))  # noqa: E731
+    for _ in range(BISECTIONS):
+        middle = 0.5 * (early + late)
+        if middle in (early, late):
+            break
+        early, late = (early, middle) if differs(middle) else (middle, late)
+    return early, late
+
+
+def _together(name: str, many: list[Switch]) -> Switch:
+    """One entry for all operations of one kind in f."""
+    return Switch(
+        operation=name,
+        crossings=sum(one.crossings for one in many),
+        times=sorted({t for one in many for t in one.times})[:LOCATED],
+        jump=max(one.jump for one in many),
+        in_state=any(one.in_state for one in many),
+    )

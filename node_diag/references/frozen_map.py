@@ -1,0 +1,178 @@
+"""The loss of the frozen map for many inputs at once: only values of f, never its derivatives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from node_diag.errors import NoReferenceError, ProblemError
+from node_diag.field import Field
+from node_diag.gradients.base import loss_vjp
+from node_diag.measure.memory import LiveBytes
+from node_diag.norms import norm
+from node_diag.problem import Problem
+from node_diag.records import label
+from node_diag.references.base import Vector, flat_inputs, slices
+from node_diag.solvers.integrate import Grid
+from node_diag.solvers.replay import replay
+from node_diag.solvers.tableau import Tableau
+
+MEMORY = 128 * 2**20
+"""Bytes that the inputs, states, stages and one evaluation of f of a batch may take."""
+MOST_LANES = 512
+"""Solves in one batch; more of them are not faster."""
+MOST_LOOPED = 400_000
+"""Evaluations of an f that cannot be vmapped."""
+
+
+class FrozenMap:
+    """x = (z0, θ, ts) → loss, with the accepted step sizes constant and the last one closing.
+
+    Attributes:
+        base: inputs of the problem (n,).
+        parts: where z0, each parameter and ``ts`` lie in them.
+        loss: at the base.
+        direct: ∂L/∂θ of parameters that the loss uses itself; the lanes move the dynamics only.
+        batched: whether the lanes go through f in one vmapped call.
+    """
+
+    def __init__(self, problem: Problem, tableau: Tableau, grid: Grid) -> None:
+        self.problem, self.tableau, self.grid = problem, tableau, grid
+        self.base = flat_inputs(problem)
+        self.parts = slices(problem)
+        self._field = Field(problem)
+        self._base = torch.from_numpy(self.base)
+        self._params = {
+            name: self._base[self.parts[f"params.{name}"]].reshape(p.shape)
+            for name, p in problem.params.items()
+        }
+        self.batched = True
+        with torch.no_grad(), LiveBytes(problem.params.values()) as live:
+            z0 = problem.flat_z0()
+            self._field(torch.tensor(problem.t0, dtype=z0.dtype), z0)
+        self._bytes_of_f = live.peak
+        with torch.no_grad():
+            ts = self._base[self.parts["ts"]]
+            zs = replay(tableau, self._field, grid, problem.flat_z0(), ts)
+            self.loss = float(problem.loss_of(zs))
+        self.direct = self._direct(zs)
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of f in one solve."""
+        return len(self.grid.h) * self.tableau.stages
+
+    @property
+    def dynamic(self) -> list[str]:
+        """Parts that are not times."""
+        return [name for name in self.parts if name != "ts"]
+
+    def scale(self) -> Vector:
+        """Size by which a perturbation of each input is measured (n,).
+
+        max(1, |x|); for a state of smaller entries than one their root mean square instead of one;
+        for times no more than the smallest distance between two of them.
+        """
+        found = np.maximum(1.0, np.abs(self.base))
+        state = self.parts["z0"]
+        z0 = np.abs(self.base[state])
+        found[state] = np.maximum(min(1.0, norm(z0) / math.sqrt(z0.size)) or 1.0, z0)
+        times = self.parts["ts"]
+        gap = float(np.min(np.abs(np.diff(self.base[times]))))
+        found[times] = np.minimum(found[times], gap)
+        return found
+
+    def name_of(self, index: int) -> str:
+        """What an input is called: ``net.0.weight[17]``."""
+        name, part = next((n, p) for n, p in self.parts.items() if p.start <= index < p.stop)
+        return f"{label(name)}[{index - part.start}]"
+
+    def losses(self, rows: Tensor, moved: Sequence[str], solves: int) -> Vector:
+        """Loss at B inputs, (B, n), that differ from the base in the parts ``moved`` only.
+
+        Args:
+            rows: inputs.
+            moved: names in ``parts``; the others are shared by all lanes, which is cheaper.
+            solves: how many solves the whole task takes, to refuse endless loops over f.
+
+        Raises:
+            NoReferenceError: f cannot be vmapped and the loop would take too long, or f gives
+                another answer each time.
+        """
+        own = sum(self.parts[name].stop - self.parts[name].start for name in moved)
+        state = self.problem.layout.numel * (self.tableau.stages + 4 + len(self.problem.ts))
+        lanes = int(np.clip(MEMORY // (8 * (state + 3 * own) + self._bytes_of_f), 1, MOST_LANES))
+        with torch.no_grad():
+            chunks = [self._checked(part, moved, solves) for part in rows.split(lanes)]
+        return torch.cat(chunks).numpy()
+
+    def _checked(self, rows: Tensor, moved: Sequence[str], solves: int) -> Tensor:
+        """A chunk's losses; a row that is the base itself rides along and must give its loss.
+
+        It does not where vmap runs but means something else (a value of f read with .item(), say),
+        or where f gives another answer each time.
+        """
+        rows = torch.cat([self._base[None], rows])
+        if self.batched:
+            try:
+                found = self._chunk(rows, moved)
+            except Exception:
+                self.batched = False
+            else:
+                if _close(float(found[0]), self.loss):
+                    return found[1:]
+                self.batched = False
+        self._refuse_long_loops(solves)
+        try:
+            found = self._chunk(rows, moved)
+        except ProblemError as error:
+            raise NoReferenceError(str(error)) from error
+        if not _close(float(found[0]), self.loss):
+            raise NoReferenceError(
+                "f gives another answer when it is evaluated again on the same grid: "
+                f"loss {self.loss:.9g}, then {float(found[0]):.9g}"
+            )
+        return found[1:]
+
+    def _chunk(self, rows: Tensor, moved: Sequence[str]) -> Tensor:
+        own = [name.removeprefix("params.") for name in moved if name.startswith("params.")]
+        params = dict(self._params)
+        for name in own:
+            shape = (len(rows), *params[name].shape)
+            params[name] = rows[:, self.parts[f"params.{name}"]].reshape(shape)
+        many = self._field.batched(own) if self.batched else self._field.looped(own)
+        z0, ts = rows[:, self.parts["z0"]], rows[:, self.parts["ts"]].T
+        zs = replay(self.tableau, lambda t, z: many(t, z, params), self.grid, z0, ts)
+        return self._losses_of(zs)
+
+    def _losses_of(self, zs: Tensor) -> Tensor:
+        """(K, B, D) → (B,); a loss that cannot be vmapped is called row by row."""
+        try:
+            return torch.func.vmap(self.problem.loss_of, in_dims=1)(zs)
+        except Exception:
+            return torch.stack(
+                [self.problem.loss_of(zs[:, i].contiguous()) for i in range(zs.shape[1])]
+            )
+
+    def _direct(self, zs: Tensor) -> Vector:
+        _, direct = loss_vjp(self.problem, zs)
+        found = np.zeros(len(self.base))
+        for name, gradient in direct.items():
+            found[self.parts[f"params.{name}"]] = gradient.numpy().ravel()
+        return found
+
+    def _refuse_long_loops(self, solves: int) -> None:
+        if solves * self.evaluations > MOST_LOOPED:
+            raise NoReferenceError(
+                f"f cannot be vmapped, and {solves} solves one by one would take "
+                f"{solves * self.evaluations} evaluations"
+            )
+
+
+def _close(a: float, b: float) -> bool:
+    """Equal up to the order in which a batch adds things up."""
+    return math.isfinite(a) and abs(a - b) <= 1e-6 * max(abs(a), abs(b)) + 1e-12

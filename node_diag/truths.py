@@ -1,0 +1,129 @@
+"""Both truths of a check, or the sentence that says why one is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from node_diag.config import CheckConfig
+from node_diag.errors import NoReferenceError, ProblemError, SolveError
+from node_diag.field import Field
+from node_diag.gradients.base import Setup
+from node_diag.problem import Problem
+from node_diag.records import Inspection, Repeatability
+from node_diag.references.base import Reference, flat_inputs, slices
+from node_diag.references.exact import exact_reference, held_against
+from node_diag.references.finite_difference import frozen_reference, unfrozen_reference
+from node_diag.solvers.integrate import Solution, integrate
+
+Truth = Reference | NoReferenceError
+"""A reference, or why there is none."""
+REPEATABLE = {"float64": 1e-12, "float32": 1e-5}
+"""Relative spread of f's values that threads adding in another order may cause."""
+MOST_UNFROZEN = 8
+"""Inputs up to which plain differences through the adaptive solve are shown (four solves each)."""
+
+
+@dataclass
+class Truths:
+    """The two references and what is shown beside them; a sentence where one is missing."""
+
+    continuous: Truth
+    discrete: Truth
+    unfrozen: Truth
+
+
+def reference_tasks(
+    problem: Problem,
+    setup: Setup,
+    solution: Solution,
+    config: CheckConfig,
+    repeats: Repeatability,
+) -> dict[str, Callable[[], Truth]]:
+    """References are computed in float64 on the CPU, at the parameters as they are."""
+    if repeats.spread > REPEATABLE[config.dtype]:
+        none = NoReferenceError(
+            "f gives another value each time it is evaluated, so there is no gradient to know"
+        )
+        return {f"{name} reference": lambda: none for name in Truths.__annotations__}
+    precise = problem.to(torch.float64, torch.device("cpu"))
+    tableau = setup.forward.tableau
+    return {
+        "continuous reference": lambda: _try(lambda: _continuous(precise, config.reference)),
+        "unfrozen reference": lambda: _try(lambda: _unfrozen(problem, setup)),
+        "discrete reference": lambda: _try(
+            lambda: frozen_reference(precise, tableau, solution.grid)
+        ),
+    }
+
+
+def _try(compute: Callable[[], Reference]) -> Truth:
+    try:
+        return compute()
+    except NoReferenceError as error:
+        return error
+    except (ProblemError, SolveError) as error:
+        return NoReferenceError(str(error))
+
+
+def _continuous(problem: Problem, kind: str) -> Reference:
+    if kind == "fd":
+        raise NoReferenceError("only finite differences were asked for (--reference fd)")
+    from node_diag.references.sensitivity import sensitivity_reference  # imports scipy
+
+    if problem.exact is None or kind == "sensitivity":
+        return sensitivity_reference(problem)
+    closed_form = exact_reference(problem)
+    try:
+        other = sensitivity_reference(problem)
+    except (NoReferenceError, ProblemError):
+        return closed_form
+    return held_against(closed_form, other, keep=kind == "exact")
+
+
+def _unfrozen(problem: Problem, setup: Setup) -> Reference:
+    base = flat_inputs(problem)
+    parts = slices(problem)
+    if parts["ts"].start > MOST_UNFROZEN:
+        raise NoReferenceError(
+            f"{parts['ts'].start} inputs would take {4 * parts['ts'].start} adaptive solves"
+        )
+    mine = problem.to(problem.dtype, problem.device, copy=True)  # parameters to move about
+    f = Field(mine)
+    like = mine.flat_z0()
+
+    def loss(inputs: np.ndarray) -> float:
+        for name, p in mine.params.items():
+            p.copy_(torch.as_tensor(inputs[parts[f"params.{name}"]]).reshape(p.shape))
+        z0 = torch.as_tensor(inputs[parts["z0"]]).to(like)
+        solution = integrate(f, z0, problem.ts, setup.forward, keep=False)
+        return float(mine.loss_of(solution.zs))
+
+    with torch.no_grad():
+        return unfrozen_reference(base, loss, columns=range(parts["ts"].start))
+
+
+def trusted(truth: Truth, inspection: Inspection) -> Truth:
+    """The continuous truth, unless what f is like takes away what it rests on."""
+    if isinstance(truth, NoReferenceError):
+        return truth
+    if truth.kind == "exact":
+        return truth
+    for wrong in inspection.derivatives:
+        if wrong.input == "t":  # neither z0 nor the parameters are reached through the time
+            continue
+        return NoReferenceError(
+            f"autograd does not give the derivative of {wrong.function} in {wrong.input}: along a "
+            f"random line it says {wrong.autograd:.6g}, differences say {wrong.differences:.6g}"
+        )
+    for switch in inspection.switches:
+        if switch.jump and switch.in_state:
+            return NoReferenceError(
+                f"f jumps by {switch.jump:.1e} (relative) at t = {switch.times[0]:.6g}, when the "
+                f"state crosses a {switch.operation}; the sensitivities jump there too, which "
+                "autograd does not know"
+            )
+    return truth

@@ -1,0 +1,1 @@
+"""Do the references' uncertainties cover their errors? ``python -m tests.calibration`` says."""

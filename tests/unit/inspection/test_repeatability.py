@@ -1,0 +1,67 @@
+"""Dynamics that answer differently each time, or change when they are evaluated."""
+
+import pytest
+import torch
+from torch import nn
+
+from node_diag import Problem
+from node_diag.inspection import repeatability
+
+
+class Net(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(2, 4), layer, nn.Linear(4, 2)).double()
+
+    def forward(self, t, z):
+        return self.net(z)
+
+
+class Counter(nn.Module):
+    def __init__(self, reads):
+        super().__init__()
+        self.calls, self.reads = 0, reads
+
+    def forward(self, t, z):
+        self.calls += 1
+        return -z * (1 + 0.01 * self.calls) if self.reads else -z
+
+
+def inspect(func):
+    z0 = torch.randn(5, 2, dtype=torch.float64)
+    return repeatability.inspect(Problem(func, z0, (0.0, 1.0), lambda zs: zs.sum()))
+
+
+def test_plain_layers_are_repeatable():
+    found = inspect(Net(nn.Tanh()))
+    assert found.spread == 0
+    assert not found.uses_random_numbers
+    assert not found.changed
+    assert not found.suspects
+
+
+def test_dropout_is_named():
+    found = inspect(Net(nn.Dropout(0.5)))
+    assert found.spread > 0
+    assert found.uses_random_numbers
+    assert found.suspects == ["net.1 (Dropout)"]
+
+
+def test_dropout_in_evaluation_mode_is_fine():
+    found = inspect(Net(nn.Dropout(0.5)).eval())
+    assert found.spread == 0
+    assert not found.suspects
+
+
+def test_batch_normalisation_changes_its_buffers_and_not_its_value():
+    found = inspect(Net(nn.BatchNorm1d(4)))
+    assert found.spread == 0
+    assert "net.1.running_mean" in found.changed
+    assert found.suspects == ["net.1 (BatchNorm1d)"]
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_counters_matter_if_they_are_read(reads):
+    found = inspect(Counter(reads))
+    assert (found.spread > 0) == reads
+    assert found.changed == ["calls"]

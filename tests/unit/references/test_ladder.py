@@ -1,0 +1,103 @@
+"""Differences along lines: steps, bars and the noise they rest on."""
+
+import math
+
+import numpy as np
+import pytest
+
+from node_diag.references import ladder, noise
+from node_diag.references.v_curve import v_curve
+
+EPS = 2.0**-52
+
+
+def along(function, at):
+    """Central differences of a scalar function, as the ladder asks for them."""
+
+    def quotients(lines, steps):
+        ups, downs = ([function(at + sign * h) for h in steps] for sign in (1, -1))
+        apart = np.array([(at + h) - (at - h) for h in steps])
+        size = np.maximum(np.abs(ups), np.abs(downs))
+        return (np.array(ups) - np.array(downs)) / apart, size
+
+    return quotients
+
+
+@pytest.mark.parametrize(
+    ("function", "derivative", "at"),
+    [
+        (math.sin, math.cos, 0.7),
+        (math.exp, math.exp, 2.0),
+        (lambda x: math.sin(1e3 * x), lambda x: 1e3 * math.cos(1e3 * x), 0.3),
+        (lambda x: math.sin(1e6 * x), lambda x: 1e6 * math.cos(1e6 * x), 0.3),
+        (lambda x: abs(x - 1e-6), lambda x: math.copysign(1.0, x - 1e-6), 0.0),
+    ],
+    ids=["sin", "exp", "fast", "very fast", "kink at a thirtieth of the first step"],
+)
+def test_bars_cover_and_are_small(function, derivative, at):
+    # sin(kx) is known to k |x| ulp of its argument, which is its noise here.
+    sigma = EPS * max(abs(function(at)), abs(derivative(at)) * max(at, 1e-3))
+    found = ladder.climb(along(function, at), np.ones(1), sigma)
+    error = abs(found.value[0] - derivative(at))
+    assert error <= found.bar[0]
+    assert found.bar[0] <= 1e-4 * abs(derivative(at))
+
+
+def test_steps_that_agree_by_chance_are_not_believed():
+    """A function that oscillates far below the coarse steps: they see a mean slope of zero."""
+    fast = 1e10
+    found = ladder.climb(along(lambda x: math.sin(fast * x), 0.0), np.ones(1), EPS)
+    # At 1.8e-12 the argument moves by 0.018; the derivative is right or it is not known.
+    assert found.bar[0] == math.inf or abs(found.value[0] - fast) <= found.bar[0]
+
+
+def test_a_function_that_is_not_smooth_anywhere_has_no_derivative():
+    generator = np.random.default_rng(0)
+    found = ladder.climb(
+        lambda lines, steps: (generator.normal(size=len(steps)) / steps, 1 + 0 * steps),
+        np.ones(20),
+        1e-16,
+    )
+    assert np.mean(np.isinf(found.bar)) > 0.5
+
+
+def test_noise_drowns_small_derivatives_until_the_steps_grow():
+    """J = 1 + 1e-9 sin x: the derivative is a million times smaller than the value's noise over h."""
+    function, at = lambda x: 1 + 1e-9 * math.sin(x), 0.5
+    found = ladder.climb(along(function, at), np.ones(1), EPS)
+    assert found.chosen[0] < 0
+    assert abs(found.value[0] - 1e-9 * math.cos(at)) <= found.bar[0]
+
+
+def test_noise_is_measured():
+    base, scale = np.array([0.3, -1.2]), np.ones(2)
+    generator = np.random.default_rng(1)
+    rows = noise.probes(base, scale)
+    smooth = np.sin(rows).sum(axis=1)
+    for size in (1e-6, 1e-10):
+        found = noise.noise(smooth + size * generator.normal(size=len(rows)), 1.0)
+        # Seven values along three lines, the largest counts: within a factor of a few.
+        assert 0.3 * size < found < 4 * size
+    assert noise.noise(smooth, float(smooth[0])) < 1e-14
+
+
+def test_noise_of_a_function_that_is_rough_over_the_coarse_spacing():
+    rows = noise.probes(np.zeros(1), np.ones(1))
+    chaotic = np.sin(1e9 * rows + 0.3).sum(axis=1)
+    assert noise.noise(chaotic, 1.0) < 1e-3
+
+
+def test_the_v_curve_has_its_minimum_inside():
+    function, at, derivative = math.exp, 1.0, math.e
+    found = ladder.climb(along(function, at), np.ones(1), 2 * EPS)
+    quotients = along(function, at)
+    curve = v_curve(
+        lambda steps: quotients(None, steps)[0], derivative, float(found.bar[0]), int(found.chosen[0]),
+        2 * EPS, "x",
+    )  # fmt: skip
+    plain = curve["plain"]
+    lowest = int(np.argmin(plain))
+    assert 0 < lowest < len(plain) - 1
+    assert plain[0] > 100 * plain[lowest]
+    assert plain[-1] > 100 * plain[lowest]
+    assert curve["chosen"] in [ladder.step(level) for level in range(-3, 13)]
