@@ -31,6 +31,7 @@ from node_diag.recording import (
     reference_record,
     series_record,
     solution_record,
+    taylor_record,
     trajectory_record,
 )
 from node_diag.records import (
@@ -163,6 +164,9 @@ def _method_record(outcome: Outcome, recorder: Recorder, truths: Truths) -> Meth
             initial_error=float(outcome.deviation.error[-1]),
             measured=True,
         )
+    if not isinstance(truths.discrete, NoReferenceError):
+        main = slice(0, recorder.parts["ts"].start)
+        record.taylor = [taylor_record(line, flat[main]) for line in truths.discrete.lines]
     record.cost = cost_record(outcome.run, outcome.counts, outcome.times)
     return record
 

@@ -20,10 +20,12 @@ from node_diag.records import (
     Series,
     SolutionRecord,
     Steps,
+    TaylorTest,
     Trajectory,
     label,
 )
 from node_diag.references.base import Reference, slices
+from node_diag.references.taylor import STEPS, TaylorLine
 from node_diag.solvers.integrate import Solution
 from node_diag.solvers.tableau import Tableau
 
@@ -82,6 +84,21 @@ def reference_record(recorder: Recorder, which: str, reference: Reference) -> Re
         norm=size,
         uncertainty_by_parameter={**by_parameter, "t0": float(times[0]), "t1": float(times[-1])},
         details=reference.details,
+    )
+
+
+def taylor_record(line: TaylorLine, gradient: Vector) -> TaylorTest:
+    """How a gradient (z0 and parameters) does along one line."""
+    remainders = line.remainders(gradient)
+    with np.errstate(all="ignore"):
+        rates = np.log2(remainders[:-1] / remainders[1:])
+    return TaylorTest(
+        line=line.name,
+        odd_part=line.odd_part(gradient),
+        uncertainty=line.bar,
+        steps=STEPS.tolist(),
+        remainders=remainders.tolist(),
+        rates=[float(rate) if np.isfinite(rate) else None for rate in rates],
     )
 
 

@@ -227,6 +227,20 @@ class Cost(Record):
     """Largest minus smallest total time."""
 
 
+class TaylorTest(Record):
+    """The loss of the frozen map along one line, beside what a gradient says of it."""
+
+    line: str
+    odd_part: Real
+    """|a|: the error of g·v, relative to the size g·v typically has on such a line."""
+    uncertainty: Real | None
+    steps: list[float]
+    remainders: list[Real]
+    """|J(x + εv) − J(x) − ε g·v| at these steps ε."""
+    rates: list[Real | None]
+    """log2 of the ratio of neighbouring remainders: 2 for the right gradient, 1 for a wrong one."""
+
+
 class MethodRecord(Record):
     """One gradient method: its gradient, errors, cost and verdict."""
 
@@ -240,6 +254,7 @@ class MethodRecord(Record):
     errors: Errors | None = None
     reconstruction: Reconstruction | None = None
     cost: Cost | None = None
+    taylor: list[TaylorTest] = []
     verdict: Verdict = "info"
 
 

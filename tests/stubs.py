@@ -29,6 +29,7 @@ from node_diag.records import (
     Verdict,
 )
 from tests.stub_gradients import DISCRETE, GRADIENTS, TRUTH, error, reference
+from tests.stub_lines import taylor, v_curve
 from tests.stub_series import N_ACCEPTED, N_REJECTED, T_END, series
 
 
@@ -98,6 +99,7 @@ def method(name: str) -> MethodRecord:
             measured=is_adjoint,
         ),
         cost=COSTS[name],
+        taylor=taylor(g),
         verdict=VERDICTS[name],
     )
 
@@ -195,8 +197,10 @@ def references() -> References:
             DISCRETE,
             9e-10,
             method="central differences on the frozen grid, one Richardson extrapolation",
-            steps=[2.0**-15, 2.0**-17, 2.0**-19],
+            noise=1.4e-15,
+            steps_chosen={"8.38e-06": 5},
             batched=True,
+            v_curve=v_curve(),
         ),
         unfrozen=reference(
             "finite-difference",

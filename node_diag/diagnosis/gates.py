@@ -38,9 +38,16 @@ def _reconstruction(name: str) -> Callable[[MethodRecord], Value]:
     )
 
 
+def _taylor(method: MethodRecord) -> Value:
+    """The worst of its lines."""
+    worst = max(method.taylor, key=lambda test: test.odd_part, default=None)
+    return (worst.odd_part, worst.uncertainty or 0.0) if worst else (None, 0.0)
+
+
 METRICS: dict[str, Callable[[MethodRecord], Value]] = {
     "grad_error": _error(lambda m: m.errors.continuous if m.errors else None),
     "grad_error_discrete": _error(lambda m: m.errors.discrete if m.errors else None),
+    "taylor_error": _taylor,
     "reconstruction_error": _reconstruction("max_error"),
     "initial_error": _reconstruction("initial_error"),
     **{
@@ -57,7 +64,8 @@ METRICS: dict[str, Callable[[MethodRecord], Value]] = {
         )
     },
 }
-"""What a gate may limit. grad_error is the relative L2 error against the continuous truth."""
+"""What a gate may limit. grad_error is the relative L2 error against the continuous truth, and
+taylor_error the odd part of the Taylor test, against the discrete one."""
 
 _EXPRESSION = re.compile(r"^\s*([\w*-]+)\.(\w+)\s*<=\s*(\S+)\s*$")
 

@@ -152,7 +152,11 @@ def _view(title: str, meaning: str, reference: ReferenceRecord | MissingReferenc
         ("absolute uncertainty", scientific(reference.absolute_uncertainty)),
         ("norm of the gradient", general(reference.norm)),
     ]
-    details = [(name.replace("_", " "), show(value)) for name, value in reference.details.items()]
+    details = [
+        (name.replace("_", " "), show(value))
+        for name, value in reference.details.items()
+        if name != "v_curve"  # which is a figure
+    ]
     return ReferenceView(title, True, meaning, "", known + details)
 
 

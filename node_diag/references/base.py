@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from node_diag.gradients.base import Gradient
 from node_diag.problem import Problem
+
+if TYPE_CHECKING:
+    from node_diag.references.taylor import TaylorLine
 
 Vector = NDArray[np.float64]
 Kind = Literal["exact", "sensitivity", "finite-difference"]
@@ -24,12 +27,14 @@ class Reference:
         value: (D + P + K + 1,).
         bar: absolute uncertainty of every entry.
         details: how it was obtained, as plain data.
+        lines: the loss along a few lines, for Taylor tests of gradients.
     """
 
     kind: Kind
     value: Vector
     bar: Vector
     details: dict[str, Any] = field(default_factory=dict[str, Any])
+    lines: list[TaylorLine] = field(default_factory=list["TaylorLine"])
 
 
 def slices(problem: Problem) -> dict[str, slice]:

@@ -31,6 +31,7 @@ from node_diag.references import ladder
 from node_diag.references.base import Reference, Vector, flatten
 from node_diag.references.finite_difference import Coordinates, in_times, measured_noise
 from node_diag.references.frozen_map import FrozenMap
+from node_diag.references.taylor import taylor_lines
 from node_diag.references.v_curve import v_curve
 from node_diag.solvers.integrate import Settings, Solution
 from node_diag.solvers.replay import redo_step, replay
@@ -93,7 +94,8 @@ def proven_reference(frozen: FrozenMap) -> Reference:
     }
     if np.max(np.abs(seen)) > 10 * np.max(climbed.bar) + 1e-7:
         details["disagreement"] = _localise(frozen, value, blocks, sizes, climbed.sigma)
-    return Reference("finite-difference", value, bar, details)
+    lines_of_test = taylor_lines(frozen, through_solve, climbed.sigma)
+    return Reference("finite-difference", value, bar, details, lines_of_test)
 
 
 def reverse_gradient(frozen: FrozenMap) -> Vector:

@@ -18,6 +18,7 @@ from node_diag.problem import Problem
 from node_diag.references import ladder, noise
 from node_diag.references.base import Reference, Vector
 from node_diag.references.frozen_map import FrozenMap
+from node_diag.references.taylor import taylor_lines
 from node_diag.references.v_curve import v_curve
 from node_diag.solvers.integrate import Grid
 from node_diag.solvers.tableau import Tableau
@@ -84,7 +85,8 @@ def _one_by_one(frozen: FrozenMap) -> Reference:
             frozen.name_of(worst),
         ),
     }
-    return Reference("finite-difference", value + frozen.direct, bar, details)
+    lines = taylor_lines(frozen, value[main], sigma)
+    return Reference("finite-difference", value + frozen.direct, bar, details, lines)
 
 
 def measured_noise(frozen: FrozenMap) -> float:

@@ -1,4 +1,8 @@
-"""Continuous reference by sensitivity analysis: two solves, and how far they are apart."""
+"""Continuous reference by sensitivity analysis: two solves, and how far they are apart.
+
+They differ in tolerance, in the length of their longest steps, and by a few ulp in z0: so their
+difference sees truncation, and round-off as far as the dynamics amplify it.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +28,8 @@ MOST_COLUMNS = 2_000
 """Forward sensitivities up to this D · (D + P), adjoint sensitivities beyond."""
 WORST = 1e-2
 """A relative uncertainty above this is no reference."""
+NUDGE, FLOOR = 16.0, 3.0
+"""Ulps by which z0 differs in the coarse solve, and in the round-off of a few operations."""
 EPS = float(np.finfo(np.float64).eps)
 
 
@@ -40,13 +46,17 @@ def sensitivity_reference(problem: Problem) -> Reference:
     forward = system.n_state * (system.n_state + system.n_params) <= MOST_COLUMNS
     stiff = forward and is_stiff(system, problem.flat_z0().numpy(), problem.t0, problem.t1)
     solve = _forward if forward else _adjoint
-    solves = [solve(problem, system, rtol, stiff) for rtol in (COARSE, FINE)]
+    z0 = problem.flat_z0().numpy()
+    solves = [
+        solve(problem, system, _nudged(z0), COARSE, stiff),
+        solve(problem, system, z0, FINE, stiff),
+    ]
     coarse, fine = (one.gradient for one in solves)
     steps = [one.steps for one in solves]
     growth = solves[-1].growth
     times = len(problem.ts)
-    # Round-off of a solve of N steps grows like a few √N ulp.
-    floor = 8 * EPS * np.sqrt(max(steps)) * np.abs(fine)
+    # Round-off of a solve of N steps that does not amplify it grows like a few √N ulp.
+    floor = FLOOR * EPS * np.sqrt(max(steps)) * np.abs(fine)
     bar = (
         np.concatenate([spread((fine - coarse)[:-times]), spread((fine - coarse)[-times:])]) + floor
     )
@@ -66,6 +76,12 @@ def sensitivity_reference(problem: Problem) -> Reference:
     return Reference("sensitivity", fine, bar, details)
 
 
+def _nudged(z0: Vector) -> Vector:
+    """z0 a few ulp away: what round-off does to the gradient shows in the difference as well."""
+    signs = np.random.default_rng(3).choice([-1.0, 1.0], size=z0.size)
+    return z0 * (1 + NUDGE * EPS * signs)
+
+
 @dataclass(frozen=True)
 class _Solve:
     """Gradient by one solve, its steps, ‖∂z(t1)/∂z0‖ beside the identity's, and ‖∂L/∂z‖."""
@@ -76,8 +92,8 @@ class _Solve:
     cotangent: float
 
 
-def _forward(problem: Problem, system: Linearized, rtol: float, stiff: bool) -> _Solve:
-    found = solve_sensitivity(system, problem.flat_z0().numpy(), problem.ts, rtol, stiff=stiff)
+def _forward(problem: Problem, system: Linearized, z0: Vector, rtol: float, stiff: bool) -> _Solve:
+    found = solve_sensitivity(system, z0, problem.ts, rtol, stiff=stiff)
     cotangents, direct = _loss(problem, found.z)
     gradient = np.einsum("kd,kdq->q", cotangents, found.s)
     n = system.n_state
@@ -86,9 +102,9 @@ def _forward(problem: Problem, system: Linearized, rtol: float, stiff: bool) -> 
     return _Solve(value, found.steps, growth, norm(cotangents.ravel()))
 
 
-def _adjoint(problem: Problem, system: Linearized, rtol: float, stiff: bool) -> _Solve:
+def _adjoint(problem: Problem, system: Linearized, z0: Vector, rtol: float, stiff: bool) -> _Solve:
     del stiff  # the adjoint form is for large, non-stiff problems
-    trajectory = StoredTrajectory(system, problem.flat_z0().numpy(), problem.ts, rtol)
+    trajectory = StoredTrajectory(system, z0, problem.ts, rtol)
     states = np.stack(trajectory.states)
     cotangents, direct = _loss(problem, states)
     dz0, dparams = solve_adjoint(system, trajectory, problem.ts, cotangents, rtol)

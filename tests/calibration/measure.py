@@ -20,7 +20,7 @@ from node_diag.references.finite_difference import frozen_reference
 from node_diag.references.sensitivity import sensitivity_reference
 from node_diag.registry import METHODS, SOLVERS
 from node_diag.solvers.integrate import Settings, integrate
-from tests.calibration.family import Case
+from tests.calibration.family import Case, Long
 
 Vector = NDArray[np.float64]
 GRIDS = (("dopri5", 8), ("bosh3", 5), ("tsit5", 8), ("rk4", 2), ("heun-euler", 4))
@@ -66,7 +66,7 @@ def _all(numbered: list[tuple[int, Case]], adjoint_every: int) -> list[Sample]:
         ways = [("forward", _forward)] + [("adjoint", _adjoint)] * (i // 2 % adjoint_every == 0)
         for name, reference in ways:
             try:
-                found.append(_sample(name, case, reference(case), truth, EPS))
+                found.append(_sample(name, case, reference(case), truth, 0.0))
             except NoReferenceError:
                 continue
         found += _frozen(case, i)
@@ -103,14 +103,16 @@ def _frozen(case: Case, i: int) -> list[Sample]:
     except NoReferenceError:
         return []
     slack = 8 * EPS * np.sqrt(len(solution.grid.h))
-    return [_sample("frozen", case, found, flatten(direct.gradient)[main], slack)]
+    return [
+        _sample("frozen", case, found, flatten(direct.gradient)[main].astype(np.longdouble), slack)
+    ]
 
 
-def _sample(name: str, case: Case, found: Reference, truth: Vector, slack: float) -> Sample:
-    """``slack`` is what the truth itself is known to, relative: float64 rounds it."""
+def _sample(name: str, case: Case, found: Reference, truth: Long, slack: float) -> Sample:
+    """``slack`` is what the truth itself is known to, relative."""
     value, bar = found.value[: truth.size], found.bar[: truth.size]
-    size = np.linalg.norm(truth)
-    gap = np.abs(value - truth)
+    size = float(np.linalg.norm(truth.astype(np.float64)))
+    gap = np.abs(value - truth).astype(np.float64)
     error = max(0.0, float(np.linalg.norm(gap) / size) - slack)
-    inside = float(np.mean(gap <= bar + slack * np.abs(truth)))
+    inside = float(np.mean(gap <= bar + slack * np.abs(truth.astype(np.float64))))
     return Sample(name, case.name, error, float(np.linalg.norm(bar) / size), inside)

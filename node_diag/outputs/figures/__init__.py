@@ -1,6 +1,14 @@
 """Figures drawn from a report with matplotlib, each with a description and its numbers."""
 
-from node_diag.outputs.figures import cost, gradient_error, reconstruction_error, steps, trajectory
+from node_diag.outputs.figures import (
+    cost,
+    gradient_error,
+    reconstruction_error,
+    step_choice,
+    steps,
+    taylor,
+    trajectory,
+)
 from node_diag.outputs.figures.plot import Plot
 
 PLOTS: tuple[Plot, ...] = (
@@ -9,4 +17,6 @@ PLOTS: tuple[Plot, ...] = (
     reconstruction_error.PLOT,
     steps.PLOT,
     cost.PLOT,
+    taylor.PLOT,
+    step_choice.PLOT,
 )

@@ -15,7 +15,7 @@ from node_diag.outputs.figures import (
 )
 from node_diag.outputs.figures.image import png, svg
 from node_diag.outputs.figures.style import looks
-from node_diag.records import Trajectory
+from node_diag.records import MissingReference, Trajectory
 from tests.stubs import failed_method, method, stock_report
 from tests.unit.outputs.drawn import draw, line, texts
 from tests.unit.outputs.hostile import hostile_report
@@ -149,5 +149,6 @@ def test_nothing_recorded_nothing_drawn():
     empty = Trajectory(t=[], z=[])
     report = stock_report(methods=[failed_method()])
     report.series.forward, report.series.reconstruction = empty, {}
+    report.references.discrete = MissingReference(reason="not finite")
     report.series.steps.t, report.series.steps.h, report.series.steps.accepted = [], [], []
     assert all(plot.absent(report) for plot in PLOTS)
