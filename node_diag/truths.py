@@ -23,8 +23,9 @@ Truth = Reference | NoReferenceError
 """A reference, or why there is none."""
 REPEATABLE = {"float64": 1e-12, "float32": 1e-5}
 """Relative spread of f's values that threads adding in another order may cause."""
-MOST_UNFROZEN = 8
-"""Inputs up to which plain differences through the adaptive solve are shown (four solves each)."""
+MOST_UNFROZEN, LONGEST_UNFROZEN = 8, 50_000
+"""Inputs and evaluations of f up to which plain differences through the adaptive solve are shown:
+four solves for each input."""
 
 
 @dataclass
@@ -51,9 +52,10 @@ def reference_tasks(
         return {f"{name} reference": lambda: none for name in Truths.__annotations__}
     precise = problem.to(torch.float64, torch.device("cpu"))
     tableau = setup.forward.tableau
+    nfe = len(solution.grid.h) * tableau.stages
     return {
         "continuous reference": lambda: _try(lambda: _continuous(precise, config.reference)),
-        "unfrozen reference": lambda: _try(lambda: _unfrozen(problem, setup)),
+        "unfrozen reference": lambda: _try(lambda: _unfrozen(problem, setup, nfe)),
         "discrete reference": lambda: _try(
             lambda: frozen_reference(precise, tableau, solution.grid)
         ),
@@ -84,12 +86,13 @@ def _continuous(problem: Problem, kind: str) -> Reference:
     return held_against(closed_form, other, keep=kind == "exact")
 
 
-def _unfrozen(problem: Problem, setup: Setup) -> Reference:
+def _unfrozen(problem: Problem, setup: Setup, nfe: int) -> Reference:
     base = flat_inputs(problem)
     parts = slices(problem)
-    if parts["ts"].start > MOST_UNFROZEN:
+    inputs = parts["ts"].start
+    if inputs > MOST_UNFROZEN or 4 * inputs * nfe > LONGEST_UNFROZEN:
         raise NoReferenceError(
-            f"{parts['ts'].start} inputs would take {4 * parts['ts'].start} adaptive solves"
+            f"{inputs} inputs would take {4 * inputs} adaptive solves of {nfe} evaluations or more"
         )
     mine = problem.to(problem.dtype, problem.device, copy=True)  # parameters to move about
     f = Field(mine)

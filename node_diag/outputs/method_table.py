@@ -51,7 +51,7 @@ DISCRETE = Column(
     "vs discrete truth",
     lambda m: error_text(m.errors.discrete if m.errors else None),
 )
-RECONSTRUCTION = Column("reconstruction error", "reconstruction", _reconstruction)
+RECONSTRUCTION = Column("reconstruction error", "state error", _reconstruction)
 NFE = Column(
     "f evaluations",
     "nfe fwd + bwd",

@@ -54,7 +54,9 @@ def held_against(closed_form: Reference, other: Reference, *, keep: bool) -> Ref
     size = norm(other.value)
     distance = norm(gap) / size if size else norm(gap)
     details: dict[str, Any] = {"distance_from_sensitivities": distance}
-    wide = np.maximum(closed_form.bar, np.where(gap > closed_form.bar + other.bar, gap, 0.0))
+    wide = np.maximum(
+        closed_form.bar, np.where(gap > closed_form.bar + other.bar, gap + other.bar, 0.0)
+    )
     if keep or norm(wide) <= max(norm(other.bar), norm(closed_form.bar)):
         return Reference("exact", closed_form.value, wide, {**closed_form.details, **details})
     if distance > DISAGREE:

@@ -4,8 +4,8 @@
 
 scipy's DOP853 coefficients and error estimate, in a loop of our own for one reason: the states do
 not depend on S, so the Jacobians of many steps are taken in one batched call, which is an order of
-magnitude faster than a right-hand side that takes them one by one. Stiff problems go to scipy's
-Radau.
+magnitude faster than a right-hand side that takes them one by one. Stiff problems go to an
+implicit method (:mod:`.collocation`).
 """
 
 from __future__ import annotations
@@ -13,15 +13,14 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-from scipy.integrate import DOP853, Radau
-from scipy.sparse import csc_matrix, identity, kron
+from scipy.integrate import DOP853
 
 from node_diag.errors import NoReferenceError
 from node_diag.references.base import Vector
+from node_diag.references.collocation import solve_collocation
 from node_diag.references.linearize import Linearized
 
 STAGES = 12
@@ -48,20 +47,33 @@ class Sensitivity:
 
 
 def solve_sensitivity(
-    system: Linearized, z0: Vector, ts: tuple[float, ...], rtol: float, *, stiff: bool
+    system: Linearized,
+    z0: Vector,
+    ts: tuple[float, ...],
+    rtol: float,
+    *,
+    stiff: bool,
+    jitter: float = 0.0,
 ) -> Sensitivity:
     """Solve the sensitivity equations with tolerance rtol, and atol = rtol / 100 of their size.
+
+    ``jitter`` is what round-off may do in every step of a stiff solve, in ulps.
 
     Raises:
         NoReferenceError: the solve needs too many steps or does not stay finite.
     """
-    solve = _solve_radau if stiff else _solve_dop853
     width = system.n_state + system.n_params
     z, s = z0, np.eye(system.n_state, width)
     states, sensitivities, steps = [], [], 0
     h = None
     for start, end in itertools.pairwise(ts):
-        z, s, taken, h = solve(system, start, end, z, s, rtol, h)
+        if stiff:
+            first = not states
+            z, s, taken = solve_collocation(
+                system, start, end, z, s, rtol, first=first, jitter=jitter
+            )
+        else:
+            z, s, taken, h = _solve_dop853(system, start, end, z, s, rtol, h)
         steps += taken
         states.append(z)
         sensitivities.append(s)
@@ -273,48 +285,3 @@ def _error(
         return 0.0
     error = five / math.sqrt((five + 0.01 * three) * y.size)
     return error if math.isfinite(error) else math.inf
-
-
-def _solve_radau(
-    system: Linearized, t: float, end: float, z: Vector, s: Vector, rtol: float, h: float | None
-) -> tuple[Vector, Vector, int, float]:
-    """Scipy's Radau IIA on (z, S); Newton uses ∂f/∂z for every column, which is its diagonal."""
-    columns = 1 + s.shape[1]
-    n = system.n_state
-
-    def rhs(time: float, y: Vector) -> Vector:
-        state, sens = y[:n], y[n:].reshape(columns - 1, n).T
-        dz, dp = system.jacobians(np.array([time]), state[None])
-        ds = dz[0] @ sens
-        ds[:, n:] += dp[0]
-        return np.concatenate([system.f(time, state), ds.T.ravel()])
-
-    def jacobian(time: float, y: Vector) -> csc_matrix:
-        dz, _ = system.jacobians(np.array([time]), y[None, :n])
-        return csc_matrix(kron(identity(columns), dz[0]))
-
-    # Newton's own tolerance keeps Radau from going below 1e-12.
-    tolerance = max(rtol * 100, 1e-11)
-    start = np.concatenate([z, s.T.ravel()])
-    sizes = np.full(start.size, tolerance / 100 * system.size)
-    sizes[n : n * (1 + n)] = tolerance / 100
-    method: Any = Radau  # its stubs do not know arrays of tolerances
-    solver = method(
-        rhs,
-        t,
-        start,
-        end,
-        rtol=tolerance,
-        atol=sizes,
-        jac=jacobian,
-        max_step=system.longest_step(rtol),
-    )
-    steps = 0
-    while solver.status == "running":
-        message = solver.step()
-        steps += 1
-        if str(solver.status) == "failed" or steps > MOST_STEPS:
-            raise NoReferenceError(
-                f"Radau stopped at t = {solver.t:.6g}: {message or 'too many steps'}"
-            )
-    return solver.y[:n], solver.y[n:].reshape(columns - 1, n).T, steps, 0.0

@@ -17,6 +17,7 @@ from node_diag.norms import norm
 from node_diag.problem import Problem
 from node_diag.records import label
 from node_diag.references.base import Vector, flat_inputs, slices
+from node_diag.references.captured import captured
 from node_diag.solvers.integrate import Grid
 from node_diag.solvers.replay import replay
 from node_diag.solvers.tableau import Tableau
@@ -25,6 +26,8 @@ MEMORY = 128 * 2**20
 """Bytes that the inputs, states, stages and one evaluation of f of a batch may take."""
 MOST_LANES = 512
 """Solves in one batch; more of them are not faster."""
+MANY = 3_000
+"""Evaluations in one solve from which capturing f costs less than it saves."""
 MOST_LOOPED = 400_000
 """Evaluations of an f that cannot be vmapped."""
 
@@ -144,8 +147,10 @@ class FrozenMap:
         for name in own:
             shape = (len(rows), *params[name].shape)
             params[name] = rows[:, self.parts[f"params.{name}"]].reshape(shape)
-        many = self._field.batched(own) if self.batched else self._field.looped(own)
         z0, ts = rows[:, self.parts["z0"]], rows[:, self.parts["ts"]].T
+        many = self._field.batched(own) if self.batched else self._field.looped(own)
+        if self.batched and self.evaluations > MANY:
+            many = captured(many, ts[0], z0, params)
         zs = replay(self.tableau, lambda t, z: many(t, z, params), self.grid, z0, ts)
         return self._losses_of(zs)
 

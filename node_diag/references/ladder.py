@@ -20,7 +20,7 @@ confirmed on has an infinite bar.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +33,8 @@ RATIO = 3.7
 FIRST = 3.1e-5
 """Step of level 0, relative to the scale of the line."""
 START = (0, 1, 2)
+AT_ONCE, FEW_LINES = 3, 64
+"""Finer levels taken in one call if so few lines want them: lanes cost less than calls."""
 FINEST, COARSEST = 12, -3
 """Levels tried: 3.1e-5, 8.4e-6, 2.3e-6 at first, at most 1.6e-3 … 4.7e-12."""
 HOPELESS = 1e-6
@@ -96,18 +98,20 @@ def climb(quotients: Quotients, scale: Vector, sigma: float) -> Ladder:
         bar=np.empty(scale.size),
         chosen=np.empty(scale.size),
     )
-    for level in START:
-        _take(found, quotients, level, np.arange(scale.size))
+    _take(found, quotients, START, np.arange(scale.size))
     _choose(found)
     _refine(found, quotients)
     _coarsen(found, quotients)
     return found
 
 
-def _take(ladder: Ladder, quotients: Quotients, level: int, lines: Lines) -> None:
-    row = ladder.levels.index(level)
-    steps = np.full(lines.size, step(level))
-    ladder.differences[row, lines], ladder.sizes[row, lines] = quotients(lines, steps)
+def _take(ladder: Ladder, quotients: Quotients, levels: Sequence[int], lines: Lines) -> None:
+    """The differences of some levels, all in one call."""
+    steps = np.repeat([step(level) for level in levels], lines.size)
+    found = quotients(np.tile(lines, len(levels)), steps)
+    rows = np.array([ladder.levels.index(level) for level in levels])[:, None]
+    for kept, values in zip((ladder.differences, ladder.sizes), found, strict=True):
+        kept[rows, lines] = values.reshape(len(levels), lines.size)
 
 
 def parts(ladder: Ladder, row: int) -> tuple[Vector, Vector, Vector]:
@@ -147,14 +151,18 @@ def _choose(ladder: Ladder) -> None:
 
 def _refine(ladder: Ladder, quotients: Quotients) -> None:
     """Finer steps while truncation dominates at the finest pair, or none is confirmed."""
-    for level in range(START[-1] + 1, FINEST + 1):
+    level = START[-1] + 1
+    while level <= FINEST:
         _, truncation, noise = parts(ladder, ladder.levels.index(level) - 3)
         at_the_end = (ladder.chosen == level - 3) & ~(truncation <= noise)
         lines = np.flatnonzero(at_the_end | ~np.isfinite(ladder.bar))
         if not lines.size:
             return
-        _take(ladder, quotients, level, lines)
+        count = AT_ONCE if lines.size <= FEW_LINES else 1
+        levels = range(level, min(level + count, FINEST + 1))
+        _take(ladder, quotients, levels, lines)
         _choose(ladder)
+        level = levels.stop
 
 
 def _coarsen(ladder: Ladder, quotients: Quotients) -> None:
@@ -167,7 +175,7 @@ def _coarsen(ladder: Ladder, quotients: Quotients) -> None:
         if not lines.size:
             return
         before, bar = ladder.value.copy(), ladder.bar.copy()
-        _take(ladder, quotients, level, lines)
+        _take(ladder, quotients, [level], lines)
         value, _, _ = parts(ladder, row)
         objections = lines[~(np.abs(value - before)[lines] <= bar[lines])]
         ladder.differences[row, objections] = np.nan

@@ -81,12 +81,13 @@ def taylor_lines(frozen: FrozenMap, gradient: Vector, sigma: float) -> list[Tayl
     random = np.random.default_rng(2).standard_normal(gradient.size)
     lines = {"the gradient": gradient / size, "a random line": random / norm(random)}
     typical = {"the gradient": size, "a random line": size / np.sqrt(gradient.size)}
+    offsets = np.concatenate([STEPS, -STEPS])[:, None]
+    moves = np.concatenate([offsets * direction for direction in lines.values()])
+    rows = torch.from_numpy(frozen.base).repeat(len(moves), 1)
+    rows[:, : gradient.size] += torch.from_numpy(moves)
+    values = frozen.losses(rows, frozen.dynamic, len(rows)).reshape(len(lines), 2, -1)
     found: list[TaylorLine] = []
-    for name, direction in lines.items():
-        offsets = torch.from_numpy(np.concatenate([STEPS, -STEPS])[:, None] * direction)
-        rows = torch.from_numpy(frozen.base).repeat(len(offsets), 1)
-        rows[:, : direction.size] += offsets
-        ups, downs = np.split(frozen.losses(rows, frozen.dynamic, len(rows)), 2)
+    for (name, direction), (ups, downs) in zip(lines.items(), values, strict=True):
         derivative, bar = odd_part_fit(ups, downs, sigma)
         scale = typical[name]
         found.append(

@@ -4,6 +4,7 @@ import ast
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -194,6 +195,12 @@ BROKEN = {
     "vector loss": (USER_MODULE.replace("(zs**2).mean()", "zs[-1]"), "must be a scalar"),
     "loss raises": (USER_MODULE.replace("(zs**2).mean()", "zs.nonsense"), "loss raised AttributeError"),
     "integer state": (USER_MODULE.replace("torch.randn(batch, 2)", "torch.zeros(3, 2, dtype=torch.long)"), "floating-point"),
+    "f ends the process": (USER_MODULE.replace("self.net(y)", "exit(0)"), "raised SystemExit: 0"),
+    "loss ends the process": (USER_MODULE.replace("(zs**2).mean()", "exit(0)"), "raised SystemExit: 0"),
+    "NaN loss": (USER_MODULE.replace("(zs**2).mean()", "zs.mean() * float('nan')"), "the loss of the solved states is nan"),
+    "complex loss": (USER_MODULE.replace("(zs**2).mean()", "(zs * 1j).mean()"), "it must be a real floating-point scalar"),
+    "another shape later": (USER_MODULE.replace("self.net(y)", "self.net(y) if t < 0.5 else self.net(y)[0]"), "of shape (2,)"),
+    "loss sees no z0": (USER_MODULE.replace("(zs**2).mean()", "(zs - torch.zeros(6, 3, 2)).mean()"), "the states at ts[1:], without z0"),
     "times not sorted": (USER_MODULE.replace("torch.linspace(0.0, 1.0, 6)", "[0.0, 2.0, 1.0]"), "strictly"),
 }  # fmt: skip
 
@@ -219,6 +226,64 @@ def test_verbose_shows_the_users_own_frames(node_diag, user_file):
     assert "ZeroDivisionError" in done.stderr.splitlines()[-1]
 
 
+def test_what_the_module_prints_is_not_the_result(node_diag, user_file):
+    name = user_file(USER_MODULE.replace("return self.net(y)", "print('in f'); return self.net(y)"))
+    done = node_diag(
+        "check", name, "--repeat", "1", "-q", "--report", "json", "--output-format", "json"
+    )
+    assert done.returncode == 0
+    json.loads(done.stdout)
+    assert "in f" in done.stderr
+
+
+def test_neighbours_may_be_imported_late(node_diag, user_file):
+    user_file("SIZE = 2.0", "neighbour.py")
+    late = "import neighbour; return neighbour.SIZE * self.net(y)"
+    done = node_diag(
+        "check", user_file(USER_MODULE.replace("return self.net(y)", late)), "-q", "--repeat", "1",
+        "--report", "json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_recorded_command_is_exact(node_diag, tmp_path, user_file):
+    (tmp_path / "node-diag.yaml").write_text("rtol: 1.0e-3\nreport: [json]\nrepeat: 1\n")
+    text = USER_MODULE.replace("batch: int = 3", "batch: int = 3, tag: str = ''")
+    done = node_diag(
+        "check", user_file(text), "--set", "tag='1'", "--rtol", "1e-5", "--atol", "1e-8",
+        "--adjoint-atol", "1e-5", "--max-grad-error", "1.23456789e-3", "--output-format", "json",
+    )  # fmt: skip
+    record = json.loads(done.stdout)
+    for part in ("--rtol 1e-5", "--atol 1e-8", "--adjoint-atol 1e-5", "--repeat 1"):
+        assert part in record["command"]
+    assert "tag='1'" in shlex.split(record["command"])
+    assert record["gates"][0]["expression"] == "adjoint.grad_error<=0.00123456789"
+
+
+def test_a_closed_stdout_is_no_bug(node_diag):
+    command = [str(Path(sys.executable).with_name("node-diag")), "list"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert "No space left on device" in done.stderr
+    shell = subprocess.run(["sh", "-c", f"{command[0]} list >&-"], capture_output=True, check=False)
+    assert shell.returncode == 0
+
+
+DROPOUT = USER_MODULE.replace("nn.Tanh()", "nn.Tanh(), nn.Dropout(0.1)")
+
+
+def test_dropout_in_training_mode_is_named_and_never_passes(node_diag, user_file):
+    done = node_diag(
+        "check", user_file(DROPOUT), "-q", "--repeat", "1", "--rtol", "0.1", "--method", "aca",
+        "--report", "json", "--max-grad-error", "1",
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "ND401" in done.stdout
+    assert "net.2 (Dropout) in training mode" in done.stdout
+    assert "inconclusive" in done.stdout
+
+
 USAGE = [
     (("check", "vandrpol"), "did you mean 'vanderpol'"),
     (("check", "linear", "--solver", "dopri6"), "did you mean 'dopri5'"),
@@ -227,6 +292,11 @@ USAGE = [
     (("check", "linear", "--set", "k"), "NAME=VALUE"),
     (("check", "linear", "--rtol", "-1"), "positive"),
     (("check", "linear", "--rtol", "nan"), "rtol"),
+    (("check", "linear", "--atol", "nan"), "atol"),
+    (("check", "linear", "--seed", "9" * 30), "seed"),
+    (("check", "linear", "--device", "meta"), "meta"),
+    (("check", "linear", "--report", "htm"), "did you mean 'html'"),
+    (("check", "sys:foo"), "has no attribute 'foo'"),
     (("check", "linear", "--max-grad-error", "x"), "finite number"),
     (("check", "linear", "--max-grad-error", "nan"), "finite number"),
     (("check", "linear", "--gate", "aca.gradd_error<=1"), "did you mean 'grad_error'"),

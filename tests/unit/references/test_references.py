@@ -216,7 +216,7 @@ def test_stiff_problems_go_to_radau():
     solution = integrate(Field(problem), problem.flat_z0(), (0.0, 5.0), settings)
     solution.grid.t1 = 200.0
     found = sensitivity_reference(problem)
-    assert found.details["solver"] == "Radau"
+    assert found.details["solver"].startswith("Radau")
     # x decays along x' = -x / (μ (x² - 1)): dx(T)/dx0 from that equation, right to O(1/μ²).
     assert np.isfinite(found.value).all()
     assert np.linalg.norm(found.bar) < 1e-2 * np.linalg.norm(found.value)
