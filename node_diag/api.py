@@ -12,6 +12,7 @@ from node_diag import records
 from node_diag.config import resolve
 from node_diag.field import Field, validate
 from node_diag.gradients.base import MethodRun, run
+from node_diag.gradients.lookup import method_of
 from node_diag.outputs.base import write
 from node_diag.pipeline import Request, make_setup, run_check
 from node_diag.problem import Problem
@@ -78,7 +79,8 @@ def gradient(
     """
     validate(problem)
     setup = _setup(problem, solver, {"rtol": rtol, "atol": atol, **options})
-    return run(METHODS.canonical(method), METHODS.load(method), problem, setup)
+    name = METHODS.canonical(method)
+    return run(METHODS.label(name), method_of(name), problem, setup)
 
 
 def check(

@@ -51,7 +51,6 @@ from node_diag.records import (
     Verdict,
 )
 from node_diag.references.base import flatten
-from node_diag.registry import METHODS
 from node_diag.solvers.integrate import Solution
 from node_diag.truths import Truth, Truths
 
@@ -73,6 +72,7 @@ class Outcome:
     """One method after its runs, or the sentence that says why there is none."""
 
     name: str
+    description: str
     method: GradientMethod
     run: MethodRun | None = None
     counts: Counts | None = None
@@ -84,10 +84,11 @@ class Outcome:
 def gate_specs(config: CheckConfig, sources: Mapping[str, str]) -> list[GateSpec]:
     """The limits that were asked for, and where each came from."""
     limits = [
-        parse_max_grad_error(text, sources.get("max_grad_error", "max_grad_error"))
+        parse_max_grad_error(text, sources.get("max_grad_error", "max_grad_error"), config.labels)
         for text in config.max_grad_error
     ]
-    return limits + [parse_gate(text, sources.get("gates", "gates")) for text in config.gates]
+    source = sources.get("gates", "gates")
+    return limits + [parse_gate(text, source, config.labels) for text in config.gates]
 
 
 def assemble(
@@ -144,10 +145,11 @@ def _method_record(outcome: Outcome, recorder: Recorder, truths: Truths) -> Meth
     method = outcome.method
     record = MethodRecord(
         name=outcome.name,
-        description=METHODS.descriptions()[outcome.name],
+        description=outcome.description,
         status="failed" if outcome.run is None else "ok",
         failure=outcome.failure,
         discrete=method.discrete,
+        constant_steps=method.constant_steps,
     )
     if outcome.run is None or outcome.counts is None or outcome.times is None:
         return record

@@ -59,7 +59,20 @@ class CheckConfig(BaseModel):
     @field_validator("methods")
     @classmethod
     def _known_methods(cls, names: list[str]) -> list[str]:
-        return list(dict.fromkeys(METHODS.canonical(name) for name in _split(names)))
+        found = list(dict.fromkeys(METHODS.canonical(name) for name in _split(names)))
+        labels = [METHODS.label(name) for name in found]
+        for name, label in zip(found, labels, strict=True):
+            if labels.count(label) > 1 or (label != name and label in METHODS.names()):
+                raise UsageError(
+                    f"'{name}' would be called '{label}' in the report, and so is another method; "
+                    "name an attribute of the file that is called otherwise"
+                )
+        return found
+
+    @property
+    def labels(self) -> list[str]:
+        """What the methods are called in the report."""
+        return [METHODS.label(name) for name in self.methods]
 
     @field_validator("report")
     @classmethod

@@ -41,11 +41,30 @@ def load(spec: str, overrides: Mapping[str, Any] | None = None) -> Problem:
     return problem
 
 
-def _parse(spec: str) -> tuple[str, str]:
+def load_object(spec: str, default: str) -> Any:
+    """What ``path/to/file.py[:attr]`` holds, whatever it is.
+
+    Args:
+        spec: what the command line names.
+        default: the attribute if none is named.
+
+    Raises:
+        UsageError: there is no such file or attribute.
+        ProblemError: the file raised.
+    """
+    target, attribute = _parse(spec, default)
+    module = _import(target, spec)
+    try:
+        return getattr(module, attribute)
+    except AttributeError:
+        raise UsageError(f"'{target}' has no attribute '{attribute}'") from None
+
+
+def _parse(spec: str, default: str = ATTRIBUTE) -> tuple[str, str]:
     target, separator, attribute = spec.rpartition(":")
     if not separator or "/" in attribute or "\\" in attribute:
-        return spec, ATTRIBUTE
-    return target, attribute or ATTRIBUTE
+        return spec, default
+    return target, attribute or default
 
 
 def _import(target: str, spec: str) -> ModuleType:

@@ -16,6 +16,7 @@ from node_diag.config import CheckConfig
 from node_diag.errors import ProblemError, SolveError, UsageError
 from node_diag.field import Field, validate
 from node_diag.gradients.base import Setup
+from node_diag.gradients.lookup import description_of, method_of
 from node_diag.inspection import derivatives, repeatability, switches
 from node_diag.measure.clock import time_runs
 from node_diag.measure.counting import count
@@ -62,6 +63,8 @@ def _run_check(request: Request, progress: Progress) -> Report:
         raise UsageError(f"problem '{problem.name}' has no closed form; use --reference auto")
     gates = gate_specs(config, request.sources)
     setup = make_setup(problem, config)
+    methods = {METHODS.label(name): name for name in config.methods}
+    loaded = {label: method_of(name) for label, name in methods.items()}
     progress("looking at f")
     repeats = repeatability.inspect(problem)
     progress("forward solve")
@@ -70,12 +73,20 @@ def _run_check(request: Request, progress: Progress) -> Report:
         **reference_tasks(problem, setup, solution, config, repeats),
         **_inspection_tasks(problem, setup, solution),
         **{
-            f"{name}: gradient and counts": partial(_run_method, name, problem, setup, solution)
-            for name in config.methods
+            f"{label}: gradient and counts": partial(
+                _run_method,
+                Outcome(label, description_of(methods[label]), method),
+                problem,
+                setup,
+                solution,
+            )
+            for label, method in loaded.items()
         },
     }
     done = parallel.compute(tasks, progress)
-    outcomes = [done[f"{name}: gradient and counts"] for name in config.methods]
+    outcomes = [done[f"{label}: gradient and counts"] for label in loaded]
+    for outcome in outcomes:  # a forked child sends its method back as a copy
+        outcome.method = loaded[outcome.name]
     references = Truths(*(done[f"{name} reference"] for name in Truths.__annotations__))
     inspection = Inspection(
         repeatability=repeats,
@@ -156,10 +167,9 @@ def _inspection_tasks(
     }
 
 
-def _run_method(name: str, problem: Problem, setup: Setup, solution: Solution) -> Outcome:
-    outcome = Outcome(name, METHODS.load(name))
+def _run_method(outcome: Outcome, problem: Problem, setup: Setup, solution: Solution) -> Outcome:
     try:
-        outcome.run, outcome.counts = count(name, outcome.method, problem, setup)
+        outcome.run, outcome.counts = count(outcome.name, outcome.method, problem, setup)
     except SolveError as error:
         outcome.failure = f"{error.reason}: {error}"
         return outcome

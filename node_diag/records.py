@@ -250,6 +250,8 @@ class MethodRecord(Record):
     failure: str | None = None
     discrete: bool = True
     """Whether it claims the derivative of the accepted steps (the adjoint does not)."""
+    constant_steps: bool = False
+    """Whether it holds the step sizes constant while it does (naive does not)."""
     gradient: GradientRecord | None = None
     errors: Errors | None = None
     reconstruction: Reconstruction | None = None

@@ -75,12 +75,33 @@ class Registry:
         return {name: describe(path) for name, path in self.paths.items()}
 
 
+def is_file(name: str) -> bool:
+    """Whether a name means ``path/to/file.py[:ATTRIBUTE]``."""
+    return name.endswith(".py") or ".py:" in name
+
+
+@dataclass(frozen=True)
+class MethodRegistry(Registry):
+    """Gradient methods; ``path/to/file.py[:ATTRIBUTE]`` means one in the user's own file."""
+
+    def canonical(self, name: str) -> str:
+        """As of any registry; a file's is the name as it was given."""
+        return name if is_file(name) else super().canonical(name)
+
+    def label(self, name: str) -> str:
+        """What a method is called in a report: the attribute, or the stem of its file."""
+        if not is_file(name):
+            return name
+        path, _, attribute = name.rpartition(":") if ".py:" in name else (name, "", "")
+        return attribute or Path(path).stem
+
+
 SOLVERS = Registry(
     "solver",
     "node_diag.solvers.tableaus",
     "TABLEAU",
     aliases=(("rk12", "heun-euler"), ("rk23", "bosh3"), ("rk45", "dopri5")),
 )
-METHODS = Registry("method", "node_diag.gradients.methods", "METHOD")
+METHODS = MethodRegistry("method", "node_diag.gradients.methods", "METHOD")
 FINDINGS = Registry("finding", "node_diag.diagnosis.rules", "RULE")
 OUTPUTS = Registry("output", "node_diag.outputs.formats", "OUTPUT")

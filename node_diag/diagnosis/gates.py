@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from node_diag.config import option_text
@@ -85,8 +85,13 @@ class GateSpec:
         return f"{self.method}.{self.metric}<={option_text(self.limit)}"
 
 
-def parse_gate(text: str, source: str) -> GateSpec:
+def parse_gate(text: str, source: str, own: Collection[str] = ()) -> GateSpec:
     """``'aca.grad_error<=1e-3'`` → GateSpec.
+
+    Args:
+        text: the expression.
+        source: where it was asked for.
+        own: names of methods from the user's files.
 
     Raises:
         UsageError: the text is no such expression, or the method or metric does not exist.
@@ -102,19 +107,22 @@ def parse_gate(text: str, source: str) -> GateSpec:
             f"unknown metric '{metric}' in gate '{text}'{suggest(metric, list(METRICS))} "
             f"There are: {', '.join(METRICS)}."
         )
-    method = method if method == "*" else METHODS.canonical(method)
-    return GateSpec(method, metric, _limit(limit, text), source)
+    return GateSpec(_method(method, own), metric, _limit(limit, text), source)
 
 
-def parse_max_grad_error(text: str, source: str) -> GateSpec:
-    """``'1e-3'`` (all methods) or ``'aca=1e-3'`` → GateSpec.
+def parse_max_grad_error(text: str, source: str, own: Collection[str] = ()) -> GateSpec:
+    """``'1e-3'`` (all methods) or ``'aca=1e-3'`` → GateSpec; see :func:`parse_gate`.
 
     Raises:
         UsageError: no number, or no such method.
     """
     method, separator, limit = text.rpartition("=")
-    method = METHODS.canonical(method.strip()) if separator else "*"
+    method = _method(method.strip(), own) if separator else "*"
     return GateSpec(method, "grad_error", _limit(limit, text), source)
+
+
+def _method(name: str, own: Collection[str]) -> str:
+    return name if name == "*" or name in own else METHODS.canonical(name)
 
 
 def _limit(text: str, whole: str) -> float:

@@ -91,10 +91,12 @@ class GradientMethod(Protocol):
     Attributes:
         discrete: whether it claims the derivative of the accepted steps, so that it has to hit
             the discrete reference; the adjoint approximates the continuous gradient instead.
+        constant_steps: whether that derivative is the one with the step sizes held constant.
         reconstructs: whether its backward pass runs through states it recomputes in reverse time.
     """
 
     discrete: bool
+    constant_steps: bool
     reconstructs: bool
 
     def forward(self, field: Field, z0: Tensor, ts: Tensor, setup: Setup) -> Tape:

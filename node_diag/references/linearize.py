@@ -9,13 +9,16 @@ import torch
 from torch import Tensor
 
 from node_diag.field import Field
-from node_diag.gradients.vjp import derivatives
+from node_diag.gradients.vjp import derivatives, vjp
+from node_diag.measure.memory import LiveBytes
 from node_diag.norms import norm
 from node_diag.problem import Problem
 from node_diag.references.base import Vector
 
 FEWEST_STEPS, FEWEST_SLOW_STEPS = 100, 20
 """The second if Jacobians have to be taken one by one."""
+MEMORY, MOST_LANES = 64 * 2**20, 512
+"""Bytes one evaluation of f takes, times the points that are evaluated at once; those points."""
 Jacobians = Callable[[Vector, Vector], tuple[Vector, Vector]]
 
 
@@ -37,7 +40,10 @@ class Linearized:
         z0 = problem.flat_z0().numpy()
         self.size = min(1.0, norm(z0) / np.sqrt(z0.size)) or 1.0
         self._params = {name: p.detach() for name, p in problem.params.items()}
-        self._many = self.field.batched()
+        self._many, self._shared = self.field.batched(), self.field.batched([])
+        with torch.no_grad(), LiveBytes(problem.params.values()) as live:
+            self.field(torch.tensor(problem.t0, dtype=torch.float64), problem.flat_z0())
+        self._lanes = int(np.clip(MEMORY // (live.peak or 1), 1, MOST_LANES))
         self.batched = self._can_be_batched()
         fewest = FEWEST_STEPS if self.batched else FEWEST_SLOW_STEPS
         self.span = abs(problem.t1 - problem.t0)
@@ -63,6 +69,23 @@ class Linearized:
             return self._at_once(torch.from_numpy(ts), torch.from_numpy(zs))
         points = [self._one(t, z) for t, z in zip(ts, zs, strict=True)]
         return np.stack([p[0] for p in points]), np.stack([p[1] for p in points])
+
+    def vjp_params(self, ts: Vector, zs: Vector, adjoints: Vector) -> Vector:
+        """Σ aᵀ ∂f/∂θ (P,) over n points: ts (n,), zs (n, D), adjoints (n, D)."""
+        params = list(self._params.values())
+        total = np.zeros(self.n_params)
+        for some in np.array_split(np.arange(len(ts)), max(1, len(ts) // self._lanes)):
+            t, z = torch.from_numpy(ts[some]), torch.from_numpy(zs[some])
+            with torch.enable_grad():
+                if self.batched:
+                    inputs = [p.clone().requires_grad_() for p in params]
+                    value = self._shared(t, z, dict(zip(self._params, inputs, strict=True)))
+                else:
+                    inputs = list(self.problem.params.values())
+                    value = torch.stack([self.field(*point) for point in zip(t, z, strict=True)])
+            found = vjp([value], inputs, [torch.from_numpy(adjoints[some])])
+            total += np.concatenate([g.numpy().ravel() for g in found])
+        return total
 
     def _at_once(self, ts: Tensor, zs: Tensor) -> tuple[Vector, Vector]:
         """Rows of the Jacobians by D backward passes through one vmapped evaluation.

@@ -18,6 +18,7 @@ class Aca:
     """Checkpoints forward, one step's graph at a time backward."""
 
     discrete = True
+    constant_steps = True
     reconstructs = False
 
     def forward(self, field: Field, z0: Tensor, ts: Tensor, setup: Setup) -> Tape:

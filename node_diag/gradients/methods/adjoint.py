@@ -17,6 +17,7 @@ class Adjoint:
     """Keeps the observed states only; z̄ restarts from them at each observation time."""
 
     discrete = False
+    constant_steps = False
     reconstructs = True
 
     def forward(self, field: Field, z0: Tensor, ts: Tensor, setup: Setup) -> Tape:

@@ -15,6 +15,7 @@ class Direct:
     """Graph of the accepted steps with h constant."""
 
     discrete = True
+    constant_steps = True
     reconstructs = False
 
     def forward(self, field: Field, z0: Tensor, ts: Tensor, setup: Setup) -> Tape:

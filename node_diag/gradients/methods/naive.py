@@ -15,6 +15,7 @@ class Naive:
     """Graph of every trial, h a function of z0, θ and t0 throughout."""
 
     discrete = True
+    constant_steps = False
     reconstructs = False
 
     def forward(self, field: Field, z0: Tensor, ts: Tensor, setup: Setup) -> Tape:

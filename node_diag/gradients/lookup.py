@@ -1,0 +1,96 @@
+"""Name of a gradient method → the method: a built-in one, or one in the user's own file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from node_diag.errors import NodeDiagError, ProblemError, SolveError, reraise_interrupt, said
+from node_diag.field import Field
+from node_diag.gradients.base import Backward, Gradient, GradientMethod, Setup, Tape
+from node_diag.loader import load_object
+from node_diag.registry import METHODS, is_file
+
+
+def method_of(name: str) -> GradientMethod:
+    """The method that ``name`` or ``path/to/file.py[:ATTRIBUTE]`` means.
+
+    Raises:
+        UsageError: there is no such file or attribute.
+        ProblemError: the file raises, or what it holds has no ``forward`` and ``backward``.
+    """
+    if not is_file(name):
+        return METHODS.load(name)
+    found = load_object(name, METHODS.attribute)
+    for part in ("forward", "backward"):
+        if not callable(getattr(found, part, None)):
+            raise ProblemError(
+                f"'{name}' is no gradient method: it has no {part}(...); it needs forward(field, "
+                "z0, ts, setup) -> Tape and backward(tape, cotangents) -> Backward"
+            )
+    discrete = bool(getattr(found, "discrete", True))
+    return UserMethod(
+        found,
+        discrete=discrete,
+        constant_steps=bool(getattr(found, "constant_steps", discrete)),
+        reconstructs=bool(getattr(found, "reconstructs", False)),
+    )
+
+
+def description_of(name: str) -> str:
+    """One line on a method."""
+    return f"from {name}" if is_file(name) else METHODS.descriptions()[name]
+
+
+@dataclass(frozen=True)
+class UserMethod:
+    """A method from the user's file; what it returns is looked at before it is believed."""
+
+    method: Any
+    discrete: bool
+    constant_steps: bool
+    reconstructs: bool
+
+    def forward(self, field: Field, z0: Tensor, ts: Tensor, setup: Setup) -> Tape:
+        """Its own forward pass."""
+        tape = _contained("forward", lambda: self.method.forward(field, z0, ts, setup))
+        if not isinstance(tape, Tape):
+            raise ProblemError(f"forward returned a {type(tape).__name__}, not a Tape")
+        return tape
+
+    def backward(self, tape: Tape, cotangents: Tensor) -> Backward:
+        """Its own backward pass."""
+        found = _contained("backward", lambda: self.method.backward(tape, cotangents))
+        if not isinstance(found, Backward) or not isinstance(found.gradient, Gradient):
+            raise ProblemError(f"backward returned a {type(found).__name__}, not a Backward")
+        gradient = found.gradient
+        expected = {"z0": tape.z0, "ts": tape.ts, **tape.field.params}
+        given = {"z0": gradient.z0, "ts": gradient.ts, **gradient.params}
+        for name, like in expected.items():
+            value: Any = given.get(name)
+            if not isinstance(value, Tensor) or value.numel() != like.numel():
+                what = (
+                    f"of shape {tuple(value.shape)}"
+                    if isinstance(value, Tensor)
+                    else f"that is a {type(value).__name__}"
+                )
+                raise ProblemError(
+                    f"backward returned a gradient {what} for {name}, which has shape "
+                    f"{tuple(like.shape)}"
+                )
+        return found
+
+
+def _contained(part: str, call: Callable[[], Any]) -> Any:
+    try:
+        with torch.enable_grad():
+            return call()
+    except (NodeDiagError, SolveError):
+        raise
+    except BaseException as error:
+        reraise_interrupt(error)
+        raise ProblemError(f"{part} raised {said(error)}") from error
