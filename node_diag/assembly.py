@@ -29,6 +29,7 @@ from node_diag.recording import (
     cost_record,
     problem_record,
     reference_record,
+    second_order_record,
     series_record,
     solution_record,
     taylor_record,
@@ -51,6 +52,7 @@ from node_diag.records import (
     Verdict,
 )
 from node_diag.references.base import flatten
+from node_diag.references.second_order import SecondOrder
 from node_diag.solvers.integrate import Solution
 from node_diag.truths import Truth, Truths
 
@@ -78,6 +80,7 @@ class Outcome:
     counts: Counts | None = None
     times: Times | None = None
     deviation: Deviation | None = None
+    second_order: SecondOrder | str | None = None
     failure: str | None = None
 
 
@@ -169,6 +172,8 @@ def _method_record(outcome: Outcome, recorder: Recorder, truths: Truths) -> Meth
     if not isinstance(truths.discrete, NoReferenceError):
         main = slice(0, recorder.parts["ts"].start)
         record.taylor = [taylor_record(line, flat[main]) for line in truths.discrete.lines]
+    if outcome.second_order is not None:
+        record.second_order = second_order_record(recorder, outcome.second_order)
     record.cost = cost_record(outcome.run, outcome.counts, outcome.times)
     return record
 
@@ -252,6 +257,7 @@ def _config_record(request: Request) -> ConfigRecord:
         max_steps=config.max_steps,
         methods=config.methods,
         reference=config.reference,
+        order=config.order,
         dtype=config.dtype,
         device=config.device,
         seed=config.seed,

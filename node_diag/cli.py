@@ -115,12 +115,17 @@ def check(  # noqa: PLR0913 - one parameter for each option
         typer.Option(
             "--method",
             "-m",
-            help="Gradient methods, repeatable or comma-separated. [default: adjoint,aca,naive]",
+            help="Gradient methods, or path/to/file.py[:ATTRIBUTE]; repeatable or comma-separated. "
+            "[default: adjoint,aca,naive]",
         ),
     ] = None,
     reference: Annotated[
         str | None,
         typer.Option(help="Continuous reference: auto, exact, sensitivity or fd. [default: auto]"),
+    ] = None,
+    order: Annotated[
+        int | None,
+        typer.Option(help="2: check Hessian-vector products of every method too. [default: 1]"),
     ] = None,
     dtype: Annotated[
         str | None, typer.Option(help="float64 or float32. [default: float64]")
@@ -188,6 +193,7 @@ def check(  # noqa: PLR0913 - one parameter for each option
         "max_steps": max_steps,
         "methods": method,
         "reference": reference,
+        "order": order,
         "dtype": dtype,
         "device": device,
         "seed": seed,

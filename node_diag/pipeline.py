@@ -23,6 +23,7 @@ from node_diag.measure.counting import count
 from node_diag.measure.trajectory import deviation
 from node_diag.problem import Problem
 from node_diag.records import Inspection, Report
+from node_diag.references.second_order import second_order
 from node_diag.registry import METHODS, SOLVERS
 from node_diag.solvers.controller import largest_rms
 from node_diag.solvers.integrate import Settings, Solution, integrate
@@ -83,10 +84,17 @@ def _run_check(request: Request, progress: Progress) -> Report:
             for label, method in loaded.items()
         },
     }
+    if config.order == 2:
+        precise = problem.to(torch.float64, torch.device("cpu"))
+        tasks |= {
+            f"{label}: second order": partial(second_order, method, precise, setup, solution.grid)
+            for label, method in loaded.items()
+        }
     done = parallel.compute(tasks, progress)
     outcomes = [done[f"{label}: gradient and counts"] for label in loaded]
     for outcome in outcomes:  # a forked child sends its method back as a copy
         outcome.method = loaded[outcome.name]
+        outcome.second_order = done.get(f"{outcome.name}: second order")
     references = Truths(*(done[f"{name} reference"] for name in Truths.__annotations__))
     inspection = Inspection(
         repeatability=repeats,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from node_diag.diagnosis.metrics import compare
 from node_diag.gradients.base import MethodRun
 from node_diag.measure.clock import Times
 from node_diag.measure.counting import Counts
@@ -17,6 +18,7 @@ from node_diag.records import (
     GradientRecord,
     ProblemRecord,
     ReferenceRecord,
+    SecondOrder,
     Series,
     SolutionRecord,
     Steps,
@@ -24,6 +26,7 @@ from node_diag.records import (
     Trajectory,
     label,
 )
+from node_diag.references import second_order
 from node_diag.references.base import Reference, slices
 from node_diag.references.taylor import STEPS, TaylorLine
 from node_diag.solvers.integrate import Solution
@@ -100,6 +103,20 @@ def taylor_record(line: TaylorLine, gradient: Vector) -> TaylorTest:
         remainders=remainders.tolist(),
         rates=[float(rate) if np.isfinite(rate) else None for rate in rates],
     )
+
+
+def second_order_record(recorder: Recorder, found: second_order.SecondOrder | str) -> SecondOrder:
+    """Hessian-vector product against differences of the gradient, or why there is none."""
+    if isinstance(found, str):
+        return SecondOrder(reason=found)
+    none = np.zeros(len(recorder.problem.ts))  # the times were not differentiated
+    product, value, bar = (
+        np.concatenate([x, none]) for x in (found.product, found.value, found.bar)
+    )
+    error = compare(product, value, bar, recorder.parts)
+    for name in ("t0", "t1"):
+        del error.by_parameter[name]
+    return SecondOrder(differentiated=found.map, error=error)
 
 
 def problem_record(problem: Problem) -> ProblemRecord:

@@ -75,6 +75,7 @@ class ConfigRecord(Record):
     max_steps: int
     methods: list[str]
     reference: str
+    order: int = 1
     dtype: str
     device: str
     seed: int
@@ -241,6 +242,19 @@ class TaylorTest(Record):
     """log2 of the ratio of neighbouring remainders: 2 for the right gradient, 1 for a wrong one."""
 
 
+class SecondOrder(Record):
+    """Hessian-vector product of a method along a random line, against differences of its gradient.
+
+    Over z0 and all parameters, in float64.
+    """
+
+    reason: str = ""
+    """Why there is none; everything else is null then."""
+    differentiated: str = ""
+    """What was differentiated twice."""
+    error: ErrorRecord | None = None
+
+
 class MethodRecord(Record):
     """One gradient method: its gradient, errors, cost and verdict."""
 
@@ -257,6 +271,8 @@ class MethodRecord(Record):
     reconstruction: Reconstruction | None = None
     cost: Cost | None = None
     taylor: list[TaylorTest] = []
+    second_order: SecondOrder | None = None
+    """With ``--order 2``."""
     verdict: Verdict = "info"
 
 

@@ -48,6 +48,7 @@ METRICS: dict[str, Callable[[MethodRecord], Value]] = {
     "grad_error": _error(lambda m: m.errors.continuous if m.errors else None),
     "grad_error_discrete": _error(lambda m: m.errors.discrete if m.errors else None),
     "taylor_error": _taylor,
+    "hvp_error": _error(lambda m: m.second_order.error if m.second_order else None),
     "reconstruction_error": _reconstruction("max_error"),
     "initial_error": _reconstruction("initial_error"),
     **{
@@ -64,8 +65,9 @@ METRICS: dict[str, Callable[[MethodRecord], Value]] = {
         )
     },
 }
-"""What a gate may limit. grad_error is the relative L2 error against the continuous truth, and
-taylor_error the odd part of the Taylor test, against the discrete one."""
+"""What a gate may limit. grad_error is the relative L2 error against the continuous truth,
+taylor_error the odd part of the Taylor test, against the discrete one, and hvp_error that of
+Hessian-vector products against differences of the method's own gradient (--order 2)."""
 
 _EXPRESSION = re.compile(r"^\s*([\w*-]+)\.(\w+)\s*<=\s*(\S+)\s*$")
 

@@ -95,9 +95,14 @@ class GradientMethod(Protocol):
         reconstructs: whether its backward pass runs through states it recomputes in reverse time.
     """
 
-    discrete: bool
-    constant_steps: bool
-    reconstructs: bool
+    @property
+    def discrete(self) -> bool: ...  # noqa: D102 - see above
+
+    @property
+    def constant_steps(self) -> bool: ...  # noqa: D102
+
+    @property
+    def reconstructs(self) -> bool: ...  # noqa: D102
 
     def forward(self, field: Field, z0: Tensor, ts: Tensor, setup: Setup) -> Tape:
         """Solve from z0 (D,) through ts (K + 1,) and keep what the backward pass needs."""

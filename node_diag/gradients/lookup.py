@@ -11,7 +11,7 @@ from torch import Tensor
 
 from node_diag.errors import NodeDiagError, ProblemError, SolveError, reraise_interrupt, said
 from node_diag.field import Field
-from node_diag.gradients.base import Backward, Gradient, GradientMethod, Setup, Tape
+from node_diag.gradients.base import Backward, GradientMethod, Setup, Tape
 from node_diag.loader import load_object
 from node_diag.registry import METHODS, is_file
 
@@ -65,7 +65,7 @@ class UserMethod:
     def backward(self, tape: Tape, cotangents: Tensor) -> Backward:
         """Its own backward pass."""
         found = _contained("backward", lambda: self.method.backward(tape, cotangents))
-        if not isinstance(found, Backward) or not isinstance(found.gradient, Gradient):
+        if not isinstance(found, Backward):
             raise ProblemError(f"backward returned a {type(found).__name__}, not a Backward")
         gradient = found.gradient
         expected = {"z0": tape.z0, "ts": tape.ts, **tape.field.params}

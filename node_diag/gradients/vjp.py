@@ -44,7 +44,11 @@ def vjp(
 
 
 def derivatives(
-    scalar: Tensor, inputs: Sequence[Tensor], *, retain_graph: bool = False
+    scalar: Tensor,
+    inputs: Sequence[Tensor],
+    *,
+    retain_graph: bool = False,
+    create_graph: bool = False,
 ) -> list[Tensor | None]:
     """∂scalar/∂input for every input, None where there is no dependence.
 
@@ -52,7 +56,13 @@ def derivatives(
         ProblemError: autograd could not go backward through f or the loss.
     """
     try:
-        found = torch.autograd.grad(scalar, inputs, retain_graph=retain_graph, allow_unused=True)
+        found = torch.autograd.grad(
+            scalar,
+            inputs,
+            retain_graph=retain_graph or create_graph,
+            create_graph=create_graph,
+            allow_unused=True,
+        )
     except BaseException as error:
         reraise_interrupt(error)
         raise ProblemError(f"backward through f or the loss raised {said(error)}") from error

@@ -12,6 +12,7 @@ from node_diag.outputs.foreign import plain, shorten
 from node_diag.outputs.method_table import ALWAYS, COLUMNS, VERDICT, Column
 from node_diag.outputs.numbers import count, general
 from node_diag.outputs.page import advice
+from node_diag.outputs.second_order import sentences
 from node_diag.outputs.verdict import headline, method_word
 from node_diag.records import Finding, Gate, MethodRecord, Report
 
@@ -48,6 +49,8 @@ def print_report(report: Report, console: Console) -> None:
         _print(sentence, console)
     console.print()
     _print_methods(report.methods, console)
+    for name, sentence in sentences(report):
+        _print(Text.assemble((shorten(name, _NAME_WIDTH), "bold"), f": {plain(sentence)}"), console)
     for finding in report.findings:
         _print_finding(finding, console)
     _print_gates(report.gates, console)

@@ -38,7 +38,7 @@ class StoredTrajectory:
         self.steps = 0
         z = z0
         for start, end in itertools.pairwise(ts):
-            times, interpolants, z = _march(
+            times, interpolants, z = march(
                 system.f, start, end, z, rtol, system.size, system.longest_step(rtol)
             )
             self.pieces.append(OdeSolution(times, interpolants))
@@ -52,25 +52,27 @@ def solve_adjoint(
     ts: tuple[float, ...],
     cotangents: Vector,
     rtol: float,
-) -> tuple[Vector, Vector]:
-    """dL/dz0 (D,) and dL/dθ (P,) for cotangents ∂L/∂z(ts[1:]) of shape (K, D).
+) -> tuple[Vector, Vector, int]:
+    """dL/dz0 (D,), dL/dθ (P,) and the steps, for cotangents ∂L/∂z(ts[1:]) of shape (K, D).
 
     Raises:
         NoReferenceError: the solve needs too many steps or does not stay finite.
     """
     a, total = np.zeros(system.n_state), np.zeros(system.n_params)
+    steps = 0
     # a is measured against its own size: a loss of size 1e-9 is as well resolved as one of 1.
     size = float(np.abs(cotangents).max()) or 1.0
     for k in reversed(range(len(cotangents))):
         a = a + cotangents[k] / size
         piece = trajectory.pieces[k]
         rhs = _adjoint(system, piece)
-        times, interpolants, a = _march(
+        times, interpolants, a = march(
             rhs, ts[k + 1], ts[k], a, rtol, 1.0, system.longest_step(rtol)
         )
+        steps += len(interpolants)
         if system.n_params:
             total += _integral(system, piece, np.array(times), interpolants)
-    return size * a, size * total
+    return size * a, size * total, steps
 
 
 def _adjoint(system: Linearized, piece: OdeSolution):  # noqa: ANN202 - a closure
@@ -97,7 +99,7 @@ def _integral(
     return system.vjp_params(nodes.ravel(), zs, weighted.reshape(zs.shape))
 
 
-def _march(
+def march(
     f: Callable[[float, Vector], Vector],
     start: float,
     end: float,

@@ -4,13 +4,8 @@ Perturbing 20,000 parameters one by one takes too long. So the gradient r is tak
 through the frozen steps, and it is then measured along k random orthonormal directions, with values
 of f only, how far it is from the derivative g.
 
-The directions are isotropic in coordinates y = x / s, where s makes every tensor's gradient equally
-large: s_i = 1 / ‖r_t‖ for the entries of tensor t. In them the error is e with
-‖e‖² = Σ_t (‖r_t − g_t‖ / ‖r_t‖)², so an error of 10 % in any one tensor, however small a part of
-the gradient it is, makes ‖e‖ ≥ 0.1. The part of ‖e‖² that k random orthonormal directions in n
-dimensions see is distributed as Beta(k/2, (n − k)/2). Its quantile at one in a thousand turns what
-was seen into an upper bound of ‖e‖, right with 99.9 % confidence; and the probability that an error
-of 10 % stays below the noise of the differences is smaller than 1e-30.
+The directions and the bound of the error they give are those of :mod:`.frame`; the probability that
+an error of 10 % in one tensor stays below the noise of the differences is smaller than 1e-30.
 """
 
 from __future__ import annotations
@@ -30,6 +25,7 @@ from node_diag.records import label
 from node_diag.references import ladder
 from node_diag.references.base import Reference, Vector, flatten
 from node_diag.references.finite_difference import Coordinates, in_times, measured_noise
+from node_diag.references.frame import MISSED, block_sizes, error_bound, random_frame, weights
 from node_diag.references.frozen_map import FrozenMap
 from node_diag.references.taylor import taylor_lines
 from node_diag.references.v_curve import v_curve
@@ -37,10 +33,6 @@ from node_diag.solvers.integrate import Settings, Solution
 from node_diag.solvers.replay import redo_step, replay
 
 DIRECTIONS = 16
-MISSED = 1e-3
-"""Probability with which the bound may be too small."""
-TINY = 1e-6
-"""A tensor whose gradient is a smaller part of the whole is measured against this part."""
 
 
 def proven_reference(frozen: FrozenMap) -> Reference:
@@ -54,7 +46,7 @@ def proven_reference(frozen: FrozenMap) -> Reference:
     blocks = {name: part for name, part in frozen.parts.items() if name != "ts"}
     sizes = block_sizes(value, blocks)
     frame = random_frame(times.start, DIRECTIONS)
-    lines = frame * _spread(sizes, blocks, times.start)
+    lines = frame * weights(sizes, blocks, times.start)
     through_solve = (value - frozen.direct)[: times.start]
     seen, climbed, line_scale = _measure(frozen, lines, through_solve)
     bound = error_bound(np.abs(seen) + climbed.bar, times.start)
@@ -117,39 +109,6 @@ def reverse_gradient(frozen: FrozenMap) -> Vector:
     for name, extra in direct.items():
         gradient.params[name] += extra
     return flatten(gradient)
-
-
-def block_sizes(value: Vector, blocks: dict[str, slice]) -> dict[str, float]:
-    """‖r_t‖ of every tensor, but at least a small part of the whole."""
-    floor = TINY * norm(np.concatenate([value[part] for part in blocks.values()]))
-    sizes = {name: max(norm(value[part]), floor) for name, part in blocks.items()}
-    if not all(math.isfinite(size) for size in sizes.values()):
-        raise NoReferenceError("the gradient of the accepted steps is not finite")
-    return {name: size or 1.0 for name, size in sizes.items()}
-
-
-def random_frame(n: int, count: int, seed: int = 0) -> Vector:
-    """Random orthonormal directions (count, n), uniform over all such frames."""
-    gaussian = np.random.default_rng(seed).standard_normal((n, min(count, n)))
-    q, r = np.linalg.qr(gaussian)
-    return (q * np.sign(np.diag(r))).T
-
-
-def error_bound(seen: Vector, n: int) -> float:
-    """Upper bound of ‖e‖ from |v·e| along k orthonormal directions, with confidence 1 − MISSED."""
-    from scipy.special import betaincinv
-
-    k = seen.size
-    part = 1.0 if k >= n else float(betaincinv(k / 2, (n - k) / 2, MISSED))
-    return norm(seen) / math.sqrt(part)
-
-
-def _spread(sizes: dict[str, float], blocks: dict[str, slice], n: int) -> Vector:
-    """1/‖r_t‖ for every entry: it turns a direction in y into weights on the error in x."""
-    found = np.empty(n)
-    for name, part in blocks.items():
-        found[part] = 1 / sizes[name]
-    return found
 
 
 def _measure(

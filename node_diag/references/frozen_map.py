@@ -75,19 +75,8 @@ class FrozenMap:
         return [name for name in self.parts if name != "ts"]
 
     def scale(self) -> Vector:
-        """Size by which a perturbation of each input is measured (n,).
-
-        max(1, |x|); for a state of smaller entries than one their root mean square instead of one;
-        for times no more than the smallest distance between two of them.
-        """
-        found = np.maximum(1.0, np.abs(self.base))
-        state = self.parts["z0"]
-        z0 = np.abs(self.base[state])
-        found[state] = np.maximum(min(1.0, norm(z0) / math.sqrt(z0.size)) or 1.0, z0)
-        times = self.parts["ts"]
-        gap = float(np.min(np.abs(np.diff(self.base[times]))))
-        found[times] = np.minimum(found[times], gap)
-        return found
+        """See :func:`input_scale`."""
+        return input_scale(self.problem)
 
     def name_of(self, index: int) -> str:
         """What an input is called: ``net.0.weight[17]``."""
@@ -176,6 +165,22 @@ class FrozenMap:
                 f"f cannot be vmapped, and {solves} solves one by one would take "
                 f"{solves * self.evaluations} evaluations"
             )
+
+
+def input_scale(problem: Problem) -> Vector:
+    """Size by which a perturbation of each input is measured (n,).
+
+    max(1, |x|); for a state of smaller entries than one their root mean square instead of one; for
+    times no more than the smallest distance between two of them.
+    """
+    base, parts = flat_inputs(problem), slices(problem)
+    found = np.maximum(1.0, np.abs(base))
+    z0 = np.abs(base[parts["z0"]])
+    found[parts["z0"]] = np.maximum(min(1.0, norm(z0) / math.sqrt(z0.size)) or 1.0, z0)
+    times = parts["ts"]
+    gap = float(np.min(np.abs(np.diff(base[times]))))
+    found[times] = np.minimum(found[times], gap)
+    return found
 
 
 def _close(a: float, b: float) -> bool:

@@ -52,14 +52,15 @@ def _along_line(tables: Vector) -> float:
     grows with it is the function, and adds to the estimate. A spacing at which most values are
     equal shows neither.
     """
-    found = [_along(table) for table in tables if len(np.unique(table)) > POINTS // 2]
+    found = [along(table) for table in tables if len(np.unique(table)) > POINTS // 2]
     best = found[0] if found else 0.0
     for finer in found[1:]:
         best = finer if SCATTER * finer < best else best
     return best
 
 
-def _along(table: Vector) -> float:
+def along(table: Vector) -> float:
+    """Standard deviation of the round-off in values at neighbouring points of one line."""
     sizes: list[float] = []
     for k in range(1, POINTS):
         table = np.diff(table)

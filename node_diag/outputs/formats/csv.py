@@ -41,7 +41,10 @@ class Csv:
 
     def render(self, report: Report) -> dict[str, bytes]:
         """All tables."""
-        return {f"tables/{name}.csv": _encode(rows(report)) for name, rows in _TABLES.items()}
+        tables = dict(_TABLES)
+        if any(m.second_order for m in report.methods):
+            tables["second_order"] = _second_order
+        return {f"tables/{name}.csv": _encode(rows(report)) for name, rows in tables.items()}
 
 
 def _encode(rows: Rows) -> bytes:
@@ -94,6 +97,22 @@ def _gradient(report: Report) -> Rows:
             error: ErrorRecord | None = getattr(m.errors, truth) if m.errors else None
             for tensor, e in (error.by_parameter if error else {}).items():
                 yield m.name, truth, tensor, e.relative_l2, e.uncertainty, e.max_abs
+
+
+def _second_order(report: Report) -> Rows:
+    """One row per method and tensor; Hessian-vector products against differences."""
+    yield "method", "differentiated", "reason", "tensor", "relative_l2", "uncertainty", "max_abs"
+    for m in report.methods:
+        if (found := m.second_order) is None:
+            continue
+        if found.error is None:
+            yield m.name, None, found.reason, None, None, None, None
+            continue
+        for tensor, e in found.error.by_parameter.items():
+            yield (
+                *(m.name, found.differentiated, None),
+                *(tensor, e.relative_l2, e.uncertainty, e.max_abs),
+            )
 
 
 def _values(report: Report) -> Rows:

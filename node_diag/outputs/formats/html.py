@@ -16,6 +16,7 @@ from node_diag.outputs.figures import image
 from node_diag.outputs.foreign import plain, shorten
 from node_diag.outputs.glossary import TERMS
 from node_diag.outputs.method_table import COLUMNS
+from node_diag.outputs.second_order import sentences
 from node_diag.outputs.verdict import WORDS, headline, method_word
 from node_diag.records import Report
 
@@ -81,6 +82,7 @@ def _context(report: Report) -> dict[str, Any]:
     return {
         "report": report,
         "headline": headline(report),
+        "second_order": sentences(report),
         "columns": COLUMNS,
         "method_word": method_word,
         "words": WORDS,

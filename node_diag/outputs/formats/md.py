@@ -8,6 +8,7 @@ from node_diag.outputs import gate_text
 from node_diag.outputs.foreign import plain, shorten
 from node_diag.outputs.method_table import CONTINUOUS, DISCRETE, METHOD, NFE, SAVED, TIME, VERDICT
 from node_diag.outputs.page import advice, facts
+from node_diag.outputs.second_order import sentences
 from node_diag.outputs.verdict import WORDS, headline
 from node_diag.records import Finding, Gate, Report
 
@@ -24,6 +25,7 @@ class Markdown:
         parts = [
             *_head(report),
             _methods(report),
+            *(f"{escaped(shorten(n, _NAME_WIDTH))}: {escaped(s)}" for n, s in sentences(report)),
             *map(_finding, report.findings),
             _gates(report.gates),
             _details(report),

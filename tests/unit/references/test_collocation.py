@@ -60,10 +60,12 @@ def test_what_newton_cannot_solve_is_said():
     problem = Problem(
         lambda t, z: z**2, torch.ones(1, dtype=torch.float64), (0.0, 2.0), lambda zs: zs.sum()
     )
-    with pytest.raises(NoReferenceError, match="Radau stopped at t = 1"):
-        system = Linearized(problem)
-        with np.errstate(all="ignore"):
-            solve_collocation(system, 0.0, 2.0, np.ones(1), np.eye(1), 1e-13, first=True, jitter=0)
+    system = Linearized(problem)
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(NoReferenceError, match="Radau stopped at t = 1"),
+    ):
+        solve_collocation(system, 0.0, 2.0, np.ones(1), np.eye(1), 1e-13, first=True, jitter=0)
 
 
 def test_robertsons_problem_keeps_its_mass():

@@ -10,8 +10,9 @@ from node_diag.field import Field
 from node_diag.gradients.base import Setup, run
 from node_diag.references import finite_difference
 from node_diag.references.base import flatten, slices
-from node_diag.references.directions import DIRECTIONS, error_bound, random_frame
+from node_diag.references.directions import DIRECTIONS
 from node_diag.references.finite_difference import frozen_reference
+from node_diag.references.frame import error_bound, random_frame
 from node_diag.registry import METHODS, SOLVERS
 from node_diag.solvers.integrate import Settings, integrate
 
