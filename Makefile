@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test lint format bench calibration schema gallery clean
+.PHONY: help demo test lint format bench calibration checkers schema gallery clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -31,6 +31,10 @@ bench: $(VENV)/.dev  ## compare speed side by side and write docs/benchmarks.md
 
 calibration: $(VENV)/.dev  ## hold the references' uncertainties against true errors and write docs/calibration.md
 	$(BIN)/python -m tests.calibration
+
+checkers: $(VENV)/.dev  ## let other gradient checkers judge the same gradients and write docs/checkers.md
+	$(PIP_INSTALL) -e '.[checkers]'
+	$(BIN)/python -m tests.checkers
 
 schema: $(VENV)/.dev  ## write docs/report.schema.json from the models
 	$(BIN)/python -c "import json; from node_diag.records import json_schema; print(json.dumps(json_schema(), indent=1))" > docs/report.schema.json

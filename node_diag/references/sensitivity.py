@@ -29,7 +29,7 @@ MOST_COLUMNS = 2_000
 """Forward sensitivities up to this D · (D + P), adjoint sensitivities beyond."""
 WORST = 1e-2
 """A relative uncertainty above this is no reference."""
-NUDGE, JITTER, FLOOR = 12.0, 4.0, 3.0
+NUDGE, JITTER, FLOOR = 8.0, 4.0, 3.0
 """Ulps: by which z0 differs in the coarse solve, by which each step does if it is an implicit one,
 and in the round-off of a few operations."""
 EPS = float(np.finfo(np.float64).eps)

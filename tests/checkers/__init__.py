@@ -1,0 +1,1 @@
+"""Other gradient checkers, measured on the same gradients."""
