@@ -285,6 +285,16 @@ def report(
 
 
 def _print(found: Report, output_format: Format, streams: Any) -> None:
+    try:
+        _print_as(found, output_format, streams)
+        sys.stdout.flush()
+    except BrokenPipeError:  # nobody reads on, but the exit code still counts
+        from node_diag.streams import unread
+
+        unread(sys.stdout)
+
+
+def _print_as(found: Report, output_format: Format, streams: Any) -> None:
     if output_format is Format.json:
         sys.stdout.write(found.to_json())
     elif output_format is Format.markdown:

@@ -6,13 +6,27 @@ import os
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import IO, TextIO
 
 from rich.console import Console
 from rich.status import Status
 
 WIDE = 160
 """Columns where the output is no terminal."""
+
+
+class Patient(Console):
+    """A console that goes on when nobody reads any more: ``check … | head`` keeps its exit code."""
+
+    def on_broken_pipe(self) -> None:
+        """Say no more."""
+        self.quiet = True
+        unread(self.file)
+
+
+def unread(stream: IO[str]) -> None:
+    """Send what else is written to a closed pipe nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class Streams:
@@ -66,6 +80,6 @@ def _console(stream: TextIO, no_color: bool) -> Console:
     width = None if stream.isatty() or os.environ.get("COLUMNS") else WIDE
     plain = no_color or bool(os.environ.get("NO_COLOR"))
     forced = False if plain and not stream.isatty() else None
-    return Console(
+    return Patient(
         file=stream, no_color=plain or None, force_terminal=forced, highlight=False, width=width
     )

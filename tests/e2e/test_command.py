@@ -435,3 +435,17 @@ def test_show_says_what_there_is_without_solving(node_diag):
     assert "x″ = μ(1 − x²)x′ − x" in done.stdout
     assert "mu=3.0, T=20.0, x0=2.0, v0=0.0" in done.stdout
     assert "mu  () = 3" in done.stdout
+
+
+@pytest.mark.parametrize("output_format", ["table", "json", "markdown"])
+def test_a_reader_that_leaves_does_not_change_the_exit_code(tmp_path, output_format):
+    """``node-diag check … | head`` under pipefail is a gate as well."""
+    command = shlex.join([
+        str(Path(sys.executable).parent / "node-diag"), "check", "linear", "-q", "--report", "json", "--report-dir",
+        str(tmp_path / "r"), "--max-grad-error", "1e-9", "--output-format", output_format,
+    ])  # fmt: skip
+    # The reader is gone before anything is written.
+    script = f"( {command}; echo $? > {shlex.quote(str(tmp_path / 'code'))} ) | true"
+    subprocess.run(["bash", "-c", script], cwd=tmp_path, check=True)
+    assert (tmp_path / "code").read_text() == "1\n"
+    assert (tmp_path / "r" / "report.json").exists()

@@ -55,8 +55,8 @@ def draw(report: Report) -> Figure:
     if 0 < curve["bar"] < math.inf:
         axes.axhline(curve["bar"], color=INK, lw=1, ls=":")
         axes.text(
-            0.995, curve["bar"], "stated uncertainty", transform=axes.get_yaxis_transform(),
-            size=10, ha="right", va="bottom",
+            0.005, curve["bar"], "stated uncertainty", transform=axes.get_yaxis_transform(),
+            size=10, ha="left", va="bottom",
         )  # fmt: skip
     decades(axes.xaxis)
     decades(axes.yaxis)
