@@ -70,19 +70,24 @@ def _run_check(request: Request, progress: Progress) -> Report:
     repeats = repeatability.inspect(problem)
     progress("forward solve")
     solution, nfe = _forward(problem, setup)
+    references = reference_tasks(problem, setup, solution, config, repeats)
+    runs: dict[str, Callable[[], Any]] = {
+        f"{label}: gradient and counts": partial(
+            _run_method,
+            Outcome(label, description_of(methods[label]), method),
+            problem,
+            setup,
+            solution,
+        )
+        for label, method in loaded.items()
+    }
+    # The longest first, which is how two processes end at the same time.
+    first = "continuous reference"
     tasks = {
-        **reference_tasks(problem, setup, solution, config, repeats),
+        first: references[first],
+        **runs,
+        **references,
         **_inspection_tasks(problem, setup, solution),
-        **{
-            f"{label}: gradient and counts": partial(
-                _run_method,
-                Outcome(label, description_of(methods[label]), method),
-                problem,
-                setup,
-                solution,
-            )
-            for label, method in loaded.items()
-        },
     }
     if config.order == 2:
         precise = problem.to(torch.float64, torch.device("cpu"))
@@ -95,19 +100,17 @@ def _run_check(request: Request, progress: Progress) -> Report:
     for outcome in outcomes:  # a forked child sends its method back as a copy
         outcome.method = loaded[outcome.name]
         outcome.second_order = done.get(f"{outcome.name}: second order")
-    references = Truths(*(done[f"{name} reference"] for name in Truths.__annotations__))
+    truths = Truths(*(done[f"{name} reference"] for name in Truths.__annotations__))
     inspection = Inspection(
         repeatability=repeats,
         derivatives=done["derivatives of f"],
         switches=done["kinks of f"],
     )
-    references.continuous = trusted(references.continuous, inspection)
+    truths.continuous = trusted(truths.continuous, inspection)
     for outcome in outcomes:  # alone on the machine, as far as that is up to us
         _time(outcome, problem, setup, config.repeat, progress)
     progress("report")
-    return assemble(
-        request, problem, setup, (solution, nfe), outcomes, references, inspection, gates
-    )
+    return assemble(request, problem, setup, (solution, nfe), outcomes, truths, inspection, gates)
 
 
 def prepare(problem: Problem, config: CheckConfig) -> Problem:

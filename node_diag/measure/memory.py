@@ -59,7 +59,8 @@ class _Saved:
 
     def __init__(self, counter: SavedBytes, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
-        self.counter, self.tensor = counter, tensor.detach()
+        self.counter = counter
+        self.tensor = tensor.data  # detach() would pass through LiveBytes, which costs more
         self.key, self.size = storage.data_ptr(), storage.nbytes()
         counter.added(self.key, self.size)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -65,14 +65,22 @@ def render(report: Report, formats: Sequence[str]) -> dict[str, bytes]:
         UsageError: an unknown format.
     """
     names = dict.fromkeys(["json", *(OUTPUTS.canonical(name) for name in formats)])
-    drawn = {"png", "html"} & names.keys()
-    tasks = {name: partial(_render, name, report) for name in (*drawn, *(names.keys() - drawn))}
     with _without_collector():
-        for name in names:  # here, so that a fork need not import matplotlib a second time
-            OUTPUTS.load(name)
-        done = parallel.compute(tasks) if len(drawn) > 1 else {n: tasks[n]() for n in names}
+        # Loaded here, so that a fork need not import matplotlib a second time.
+        outputs: dict[str, Output] = {name: OUTPUTS.load(name) for name in names}
+        tasks = {
+            f"{name} {i}": part
+            for name in sorted(names, key=lambda name: name != "html")  # which takes longest
+            for i, part in enumerate(_parts(outputs[name], report))
+        }
+        pays = {"png", "html"} <= names.keys()
+        done = parallel.compute(tasks) if pays else {key: tasks[key]() for key in tasks}
     files: dict[str, bytes] = {
-        path: content for name in names for path, content in done[name].items()
+        _inside(path): content
+        for name in names
+        for key, found in done.items()
+        if key.rpartition(" ")[0] == name
+        for path, content in found.items()
     }
     if report.arrays:
         buffer = io.BytesIO()
@@ -81,9 +89,11 @@ def render(report: Report, formats: Sequence[str]) -> dict[str, bytes]:
     return files
 
 
-def _render(name: str, report: Report) -> dict[str, bytes]:
-    output: Output = OUTPUTS.load(name)
-    return {_inside(path): content for path, content in output.render(report).items()}
+def _parts(output: Output, report: Report) -> list[Callable[[], dict[str, bytes]]]:
+    """What an output can draw at the same time; the whole of it if it has no ``parts``."""
+    if parts := getattr(output, "parts", None):
+        return parts(report)
+    return [partial(output.render, report)]
 
 
 @contextmanager

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from node_diag.outputs.drawing import drawings
 from node_diag.outputs.figures import image
 from node_diag.records import Report
+
+PARTS = 3
 
 
 class Png:
@@ -12,11 +16,18 @@ class Png:
 
     def render(self, report: Report) -> dict[str, bytes]:
         """Each with its description in the metadata."""
-        return {
-            f"figures/{name}.png": image.png(drawing.figure, drawing.description)
-            for name, drawing in drawings(report).items()
-            if drawing.figure
-        }
+        return {path: content for part in range(PARTS) for path, content in some(report, part)}
+
+    def parts(self, report: Report) -> list[Callable[[], dict[str, bytes]]]:
+        """The same in parts that may be drawn at the same time."""
+        return [lambda part=part: dict(some(report, part)) for part in range(PARTS)]
+
+
+def some(report: Report, part: int) -> Iterable[tuple[str, bytes]]:
+    """Every so many figures."""
+    for name, drawing in list(drawings(report).items())[part::PARTS]:
+        if drawing.figure:
+            yield f"figures/{name}.png", image.png(drawing.figure, drawing.description)
 
 
 OUTPUT = Png()
