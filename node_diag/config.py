@@ -42,7 +42,7 @@ class CheckConfig(BaseModel):
     max_steps: int = Field(default=100_000, ge=1)
     methods: list[str] = ["adjoint", "aca", "naive"]
     reference: Literal["auto", "exact", "sensitivity", "fd"] = "auto"
-    order: Literal[1, 2] = 1
+    order: int = Field(default=1, ge=1, le=2)
     dtype: Literal["float32", "float64"] = "float64"
     device: str = "cpu"
     seed: int = Field(default=0, ge=0, lt=2**63)

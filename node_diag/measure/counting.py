@@ -77,6 +77,8 @@ def count(
         if not on_gpu:
             stack.enter_context(live)
         found = run(name, method, problem, setup, probe)
+    found.solution.zs = found.solution.zs.detach()  # else the record would keep the graph
+    depth.release()
     peak = cuda_peak(problem.device) - before if on_gpu else live.peak
     return found, Counts(probe.nvjp, saved.peak, peak, depth.total, depth.largest)
 

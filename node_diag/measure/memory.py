@@ -60,7 +60,7 @@ class _Saved:
     def __init__(self, counter: SavedBytes, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
         self.counter = counter
-        self.tensor = tensor.data  # detach() would pass through LiveBytes, which costs more
+        self.tensor = tensor.detach()
         self.key, self.size = storage.data_ptr(), storage.nbytes()
         counter.added(self.key, self.size)
 

@@ -4,14 +4,17 @@ import numpy as np
 import pytest
 import torch
 
+from node_diag.config import CheckConfig
 from node_diag.field import Field
 from node_diag.gradients.base import Setup, run
+from node_diag.gradients.vjp import vjp, watching
 from node_diag.loader import load
 from node_diag.measure.clock import time_runs
 from node_diag.measure.counting import count
-from node_diag.measure.graph import longest_path
+from node_diag.measure.graph import GraphDepth, longest_path
 from node_diag.measure.memory import LiveBytes, SavedBytes
 from node_diag.measure.trajectory import deviation, states_at
+from node_diag.pipeline import make_setup
 from node_diag.registry import METHODS, SOLVERS
 from node_diag.solvers.integrate import Settings, integrate
 
@@ -134,3 +137,24 @@ def test_timing_repeats_as_told_or_as_pays():
     assert 1 <= times.repeats <= 5
     assert times.forward_s > 0
     assert times.backward_s > 0
+
+
+def test_a_deep_graph_that_was_walked_can_be_let_go():
+    """It used to overflow the stack: 100,000 nodes, five frames each."""
+    x = torch.ones(2, dtype=torch.float64, requires_grad=True)
+    y = x
+    for _ in range(100_000):
+        y = y + 1.0
+    depth = GraphDepth()
+    with watching(depth):
+        vjp([y], [x], [torch.ones(2, dtype=torch.float64)])
+    assert depth.total == 100_000
+    del y
+    depth.release()
+
+
+def test_a_long_solve_is_counted_without_overflowing_the_stack():
+    problem = load("linear", {"T": 1.0})
+    setup = make_setup(problem, CheckConfig(solver="euler", step_size=1 / 30_000))
+    _, counts = count("direct", METHODS.load("direct"), problem, setup)
+    assert counts.graph_depth > 30_000
