@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -32,6 +34,8 @@ from node_diag.truths import Truths, reference_tasks, trusted
 __all__ = ["Request", "gate_specs", "run_check"]
 
 Progress = Callable[[str], None]
+EVALUATIONS, HARMLESS = 100, 2**29
+"""Evaluations of f in a check, over those of one solve; bytes that may wait for the collector."""
 NOT_FOR_THE_USER = (
     "Converting a tensor with requires_grad=True to a scalar",  # our t requires grad, not theirs
     "There is a performance drop because we have not yet implemented the batching rule",
@@ -95,7 +99,8 @@ def _run_check(request: Request, progress: Progress) -> Report:
             f"{label}: second order": partial(second_order, method, precise, setup, solution.grid)
             for label, method in loaded.items()
         }
-    done = parallel.compute(tasks, progress)
+    with _little_collected(problem, nfe):
+        done = parallel.compute(tasks, progress)
     outcomes = [done[f"{label}: gradient and counts"] for label in loaded]
     for outcome in outcomes:  # a forked child sends its method back as a copy
         outcome.method = loaded[outcome.name]
@@ -111,6 +116,24 @@ def _run_check(request: Request, progress: Progress) -> Report:
         _time(outcome, problem, setup, config.repeat, progress)
     progress("report")
     return assemble(request, problem, setup, (solution, nfe), outcomes, truths, inspection, gates)
+
+
+@contextmanager
+def _little_collected(problem: Problem, nfe: int) -> Generator[None]:
+    """No search for reference cycles meanwhile, if all that f makes is small even if it were kept.
+
+    Graphs are many small objects, and every search walks them: a twentieth of a check.
+    """
+    n_params = sum(p.numel() for p in problem.params.values())
+    small = EVALUATIONS * nfe * 8 * (problem.layout.numel + n_params) < HARMLESS
+    was_enabled = gc.isenabled()
+    if small:
+        gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def prepare(problem: Problem, config: CheckConfig) -> Problem:
