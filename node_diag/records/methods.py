@@ -1,0 +1,133 @@
+"""What a gradient method gave: its gradient, errors, cost, and what explains them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from node_diag.records.base import Real, Record, Verdict
+
+LONGEST_LIST = 10_000
+"""A longer gradient goes to arrays.npz; the list is null and ``arrays`` names the key."""
+
+
+class GradientRecord(Record):
+    """dL/dz0, dL/dt0, dL/dt1, dL/dts and dL/dθ. ``ts`` holds all times, t0 first and t1 last."""
+
+    z0: list[Real] | None
+    t0: Real
+    t1: Real
+    ts: list[Real] = []
+    params: dict[str, list[Real] | None]
+    arrays: dict[str, str] = {}
+    """Key in arrays.npz of every null list: ``z0`` or ``params.<name>`` → key."""
+
+
+class ParameterError(Record):
+    """Error in one tensor (or in t0, t1)."""
+
+    relative_l2: Real | None
+    max_abs: Real
+    uncertainty: Real | None = None
+    """Of relative_l2."""
+
+
+class ErrorRecord(Record):
+    """Distance of a gradient from a reference, over z0 and all parameters together."""
+
+    relative_l2: Real | None
+    """Null where the reference is zero within its uncertainty: then absolute_l2 is judged."""
+    uncertainty: Real | None
+    """Of relative_l2, or of absolute_l2 where that is null."""
+    absolute_l2: Real
+    max_abs: Real
+    cosine: Real | None
+    norm_ratio: Real | None
+    by_parameter: dict[str, ParameterError]
+
+
+class Errors(Record):
+    """Errors against the two truths; null where there is no such reference."""
+
+    continuous: ErrorRecord | None
+    discrete: ErrorRecord | None
+
+
+class Reconstruction(Record):
+    """How far the states a backward pass ran through are from the forward trajectory.
+
+    Relative to the largest state norm of the forward trajectory; 0 for stored states.
+    """
+
+    max_error: Real
+    initial_error: Real
+    measured: bool = False
+    """False: the states are stored, so the zero is by construction."""
+
+
+class Cost(Record):
+    """Counts and bytes are exact and repeatable; seconds are medians over ``repeats`` runs."""
+
+    nfe_forward: int
+    nfe_backward: int
+    nvjp_backward: int
+    """Vector–Jacobian products of f in the backward pass."""
+    n_steps_backward: int
+    saved_bytes: int
+    peak_bytes: int
+    graph_depth: int
+    """Longest chain of autograd nodes a cotangent passes through, over the whole backward pass."""
+    live_graph_depth: int
+    """Longest path of the largest graph alive at one time."""
+    forward_s: float
+    backward_s: float
+    repeats: int
+    spread_s: float
+    """Largest minus smallest total time."""
+
+
+class TaylorTest(Record):
+    """The loss of the frozen map along one line, beside what a gradient says of it."""
+
+    line: str
+    odd_part: Real
+    """|a|: the error of g·v, relative to the size g·v typically has on such a line."""
+    uncertainty: Real | None
+    steps: list[float]
+    remainders: list[Real]
+    """|J(x + εv) − J(x) − ε g·v| at these steps ε."""
+    rates: list[Real | None]
+    """log2 of the ratio of neighbouring remainders: 2 for the right gradient, 1 for a wrong one."""
+
+
+class SecondOrder(Record):
+    """Hessian-vector product of a method along a random line, against differences of its gradient.
+
+    Over z0 and all parameters, in float64.
+    """
+
+    reason: str = ""
+    """Why there is none; everything else is null then."""
+    differentiated: str = ""
+    """What was differentiated twice."""
+    error: ErrorRecord | None = None
+
+
+class MethodRecord(Record):
+    """One gradient method: its gradient, errors, cost and verdict."""
+
+    name: str
+    description: str = ""
+    status: Literal["ok", "failed"]
+    failure: str | None = None
+    discrete: bool = True
+    """Whether it claims the derivative of the accepted steps (the adjoint does not)."""
+    constant_steps: bool = False
+    """Whether it holds the step sizes constant while it does (naive does not)."""
+    gradient: GradientRecord | None = None
+    errors: Errors | None = None
+    reconstruction: Reconstruction | None = None
+    cost: Cost | None = None
+    taylor: list[TaylorTest] = []
+    second_order: SecondOrder | None = None
+    """With ``--order 2``."""
+    verdict: Verdict = "info"
