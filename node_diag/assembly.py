@@ -254,6 +254,8 @@ def _config_record(request: Request) -> ConfigRecord:
         adjoint_rtol=config.adjoint_rtol,
         adjoint_atol=config.adjoint_atol,
         step_size=config.step_size,
+        max_step=config.max_step,
+        control=config.control,
         max_steps=config.max_steps,
         methods=config.methods,
         reference=config.reference,

@@ -107,6 +107,16 @@ def check(  # noqa: PLR0913 - one parameter for each option
         float | None,
         typer.Option(help="For fixed-step solvers. [default: a hundredth of the interval]"),
     ] = None,
+    max_step: Annotated[
+        float | None, typer.Option(help="Longest step of adaptive solvers. [default: no bound]")
+    ] = None,
+    control: Annotated[
+        str | None,
+        typer.Option(
+            help="What the error control looks at: state, or sensitivities (the state and two "
+            "tangents of it). [default: state]"
+        ),
+    ] = None,
     max_steps: Annotated[
         int | None, typer.Option(help="Give a solve up after so many trials. [default: 100000]")
     ] = None,
@@ -190,6 +200,8 @@ def check(  # noqa: PLR0913 - one parameter for each option
         "adjoint_rtol": adjoint_rtol,
         "adjoint_atol": adjoint_atol,
         "step_size": step_size,
+        "max_step": max_step,
+        "control": control,
         "max_steps": max_steps,
         "methods": method,
         "reference": reference,

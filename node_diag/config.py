@@ -39,6 +39,8 @@ class CheckConfig(BaseModel):
     adjoint_rtol: float = math.nan
     adjoint_atol: float = math.nan
     step_size: float | None = None
+    max_step: float | None = None
+    control: Literal["state", "sensitivities"] = "state"
     max_steps: int = Field(default=100_000, ge=1)
     methods: list[str] = ["adjoint", "aca", "naive"]
     reference: Literal["auto", "exact", "sensitivity", "fd"] = "auto"
@@ -80,7 +82,7 @@ class CheckConfig(BaseModel):
     def _known_outputs(cls, names: list[str]) -> list[str]:
         return list(dict.fromkeys(OUTPUTS.canonical(name) for name in _split(names)))
 
-    @field_validator("rtol", "atol", "adjoint_rtol", "adjoint_atol", "step_size")
+    @field_validator("rtol", "atol", "adjoint_rtol", "adjoint_atol", "step_size", "max_step")
     @classmethod
     def _positive(cls, value: float | None, info: ValidationInfo) -> float | None:
         # Defaults are not validated, so the NaN that means "as rtol" passes, and a given one fails.

@@ -39,7 +39,7 @@ class SolveError(Exception):
 
     Attributes:
         t: time at which the solve gave up.
-        nfe: evaluations of f spent until then, if known.
+        reconstruction: (t, z̄) of the steps a reverse-time solve had made by then.
     """
 
     reason = "failed"
@@ -47,6 +47,7 @@ class SolveError(Exception):
     def __init__(self, message: str, t: float) -> None:
         super().__init__(message)
         self.t = t
+        self.reconstruction: list[tuple[float, list[float]]] = []
 
 
 class NonFiniteError(SolveError):

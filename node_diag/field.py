@@ -22,7 +22,8 @@ class Field:
 
     Attributes:
         nfe: evaluations so far.
-        on_value: called with every value of f, for instruments; what it returns is used.
+        on_value: called with (t, value) of every evaluation, for instruments; what it returns is
+            used as the value.
         params: the tensors to differentiate with respect to, by name.
     """
 
@@ -30,7 +31,7 @@ class Field:
         self.problem = problem
         self.params = problem.params
         self.nfe = 0
-        self.on_value: Callable[[Tensor], Tensor] | None = None
+        self.on_value: Callable[[Tensor, Tensor], Tensor] | None = None
         self._func = problem.func
         self._layout = problem.layout
         self._is_vector = problem.layout.is_vector
@@ -57,7 +58,7 @@ class Field:
             )
         if value.requires_grad and not torch.is_grad_enabled():
             value = value.detach()  # f switched gradients on by itself, or returned a parameter
-        return value if self.on_value is None else self.on_value(value)
+        return value if self.on_value is None else self.on_value(t, value)
 
     def _value(self, t: Tensor, z: Tensor) -> Tensor:
         if self._is_vector:
@@ -185,14 +186,14 @@ def _require_all_params(problem: Problem) -> None:
         z0 = problem.flat_z0()
         replaced = Field(problem).with_params(others)(t0, z0)
     known = {id(p): name for name, p in problem.params.items()}
-    for leaf in _leaves(replaced):
+    for leaf in leaves(replaced):
         if id(leaf) in known:
             raise ProblemError(
                 f"f uses a tensor that was computed from params['{known[id(leaf)]}'] outside of f; "
                 "compute it inside, so that it follows the parameter"
             )
     for part in value if isinstance(value, tuple | list) else (value,):
-        strangers = [leaf for leaf in _leaves(part) if id(leaf) not in known]
+        strangers = [leaf for leaf in leaves(part) if id(leaf) not in known]
         if strangers:
             raise ProblemError(
                 f"f uses a tensor of shape {tuple(strangers[0].shape)} that requires grad but is "
@@ -200,7 +201,7 @@ def _require_all_params(problem: Problem) -> None:
             )
 
 
-def _leaves(value: Tensor) -> list[Tensor]:
+def leaves(value: Tensor) -> list[Tensor]:
     """Leaf tensors that a value was computed from."""
     if value.grad_fn is None:
         return [value] if value.requires_grad else []

@@ -160,17 +160,28 @@ def make_setup(problem: Problem, config: CheckConfig) -> Setup:
     """Solver settings of the forward pass and of a reverse-time backward pass.
 
     Raises:
-        UsageError: --step-size with an adaptive solver.
+        UsageError: --step-size with an adaptive solver, or --control and --max-step with a fixed
+            one.
     """
     tableau = SOLVERS.load(config.solver)
     if config.step_size is not None and tableau.adaptive:
         raise UsageError(
-            f"--step-size is for fixed-step solvers; {config.solver} chooses its own (use --rtol)"
+            f"--step-size is for fixed-step solvers; {config.solver} chooses its own (use --rtol "
+            "or --max-step)"
+        )
+    if not tableau.adaptive and (config.control != "state" or config.max_step is not None):
+        raise UsageError(
+            f"--control and --max-step are for adaptive solvers; {config.solver} takes the steps "
+            "it is given (use --step-size)"
         )
     n_params = sum(p.numel() for p in problem.params.values())
     blocks = [problem.layout.numel, problem.layout.numel, n_params]
-    shared: dict[str, Any] = {"step_size": config.step_size, "max_steps": config.max_steps}
-    forward = Settings(tableau, config.rtol, config.atol, **shared)
+    shared: dict[str, Any] = {
+        "step_size": config.step_size,
+        "max_step": config.max_step,
+        "max_steps": config.max_steps,
+    }
+    forward = Settings(tableau, config.rtol, config.atol, **shared, control=config.control)
     backward = Settings(
         tableau, config.adjoint_rtol, config.adjoint_atol, **shared, norm=largest_rms(blocks)
     )

@@ -77,6 +77,7 @@ class Problem:
         exact: closed form ``exact(ts, z0, params)`` → states at ``ts[1:]``, differentiable in all
             three; its derivatives then serve as the reference gradient.
         description: one line for reports.
+        autonomous: what f is meant to be, if that is to be checked: whether it ignores t.
 
     Raises:
         ProblemError: an argument cannot be used; the sentence says which and why.
@@ -93,8 +94,10 @@ class Problem:
         params: Mapping[str, Tensor] | None = None,
         exact: Exact | None = None,
         description: str = "",
+        autonomous: bool | None = None,
     ) -> None:
         self.func = func
+        self.autonomous = autonomous
         self.z0 = _checked_state(z0)
         self.ts = _checked_times(ts)
         self.loss = loss
@@ -182,6 +185,7 @@ class Problem:
             params=params,
             exact=self.exact,
             description=self.description,
+            autonomous=self.autonomous,
         )
         other.source, other.arguments = self.source, self.arguments
         return other

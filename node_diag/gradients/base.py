@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from node_diag.field import Field
+from node_diag.gradients.trail import TrailPoint
 from node_diag.gradients.vjp import derivatives, vjp
 from node_diag.problem import Problem
 from node_diag.solvers.integrate import Settings, Solution
@@ -42,7 +43,7 @@ class Setup:
     Attributes:
         forward: solver settings of the forward pass.
         backward: those of a reverse-time solve, for methods that have one.
-        record: whether to note down the trajectory a reverse-time solve goes through.
+        record: whether to note down where a backward pass goes through.
     """
 
     forward: Settings
@@ -75,6 +76,7 @@ class Backward:
     Attributes:
         n_steps: steps accepted (or redone) going backward.
         reconstruction: (t, z̄ as numbers) along a reverse-time solve, if it was recorded.
+        trail: the adjoint state and the gradient so far, at some times, if they were recorded.
     """
 
     gradient: Gradient
@@ -83,6 +85,7 @@ class Backward:
     reconstruction: list[tuple[float, list[float]]] = field(
         default_factory=list[tuple[float, list[float]]]
     )
+    trail: list[TrailPoint] = field(default_factory=list[TrailPoint])
 
 
 class GradientMethod(Protocol):

@@ -13,14 +13,18 @@ from node_diag.records.base import (
     label,
 )
 from node_diag.records.inspection import (
+    Coupling,
+    Dependence,
     DerivativeMismatch,
     Inspection,
     Repeatability,
+    Stability,
     Switch,
 )
 from node_diag.records.methods import (
     LONGEST_LIST,
     Cost,
+    ErrorOrigin,
     ErrorRecord,
     Errors,
     GradientRecord,
@@ -28,6 +32,7 @@ from node_diag.records.methods import (
     ParameterError,
     Reconstruction,
     SecondOrder,
+    StepSizeTerms,
     TaylorTest,
 )
 from node_diag.records.references import (
@@ -60,8 +65,11 @@ __all__ = [
     "SCHEMA_VERSION",
     "ConfigRecord",
     "Cost",
+    "Coupling",
+    "Dependence",
     "DerivativeMismatch",
     "Environment",
+    "ErrorOrigin",
     "ErrorRecord",
     "Errors",
     "Finding",
@@ -85,6 +93,7 @@ __all__ = [
     "Series",
     "Severity",
     "SolutionRecord",
+    "StepSizeTerms",
     "Steps",
     "Summary",
     "Switch",

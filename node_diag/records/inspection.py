@@ -45,9 +45,70 @@ class Switch(Record):
     """Whether the state decides when it jumps; else the time alone does."""
 
 
+class Stability(Record):
+    """How the flow stretches small differences along the forward trajectory, from Jacobians of f.
+
+    Lists follow ``t``. Growth is log10 of a 2-norm.
+    """
+
+    t: list[float]
+    contraction_rate: Real
+    """Time mean of the fastest shrinking rate, the largest eigenvalue of −(J + Jᵀ)/2 or zero."""
+    expansion_rate: Real
+    """Time mean of the fastest growing rate, the largest eigenvalue of (J + Jᵀ)/2 or zero."""
+    log10_growth: list[Real]
+    """Of ‖Φ(t ← t0)‖: what a perturbation of z0 becomes."""
+    log10_reverse_growth: list[Real]
+    """Of ‖Φ(t ← t1)‖: what a perturbation of z(t1) becomes in a reverse-time solve."""
+    log10_cotangent: list[Real]
+    """Of ‖a(t)‖, the adjoint state."""
+    predicted_error: list[Real]
+    """Relative error of a reverse-time solve each of whose steps is wrong by its tolerance."""
+    predicted_departure: float | None
+    """Where that passes 1 %, coming from t1."""
+    stability_share: Real
+    """Share of the steps whose size is the one the solver's stability region allows."""
+    blocks: int
+    """Rows of the batch that do not see each other; 1 if they do."""
+
+
+class Dependence(Record):
+    """What reaches the loss."""
+
+    unreached: list[str]
+    """Parameters that neither f (at five points of the trajectory) nor the loss uses."""
+    frozen: list[str] = []
+    """Parameters of the module that do not require a gradient."""
+    unregistered: list[str] = []
+    """Tensors that f uses and that require a gradient, but are no parameters of it."""
+    uses_time: bool
+    declared_autonomous: bool | None = None
+    unused_times: list[float] = []
+    """Observation times whose state the loss does not depend on."""
+
+
+class Coupling(Record):
+    """Rows of a batch that share their steps; errors in units of each row's own tolerance."""
+
+    rows: int
+    worst: int
+    """Row with the largest error."""
+    lead: Real
+    """Median over the steps of its error over that of the typical row."""
+    over: Real
+    """Its largest error; above 1 it exceeds the tolerance."""
+    share_alone: Real
+    """Share of the steps that the typical row would take by itself."""
+
+
 class Inspection(Record):
     """What f and the loss are like, apart from any solver."""
 
     repeatability: Repeatability
     derivatives: list[DerivativeMismatch] = []
     switches: list[Switch] = []
+    stability: Stability | None = None
+    """Null where Jacobians are too large to take."""
+    dependence: Dependence | None = None
+    coupling: Coupling | None = None
+    """Null if the state is no batch."""

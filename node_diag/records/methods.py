@@ -62,6 +62,8 @@ class Reconstruction(Record):
     initial_error: Real
     measured: bool = False
     """False: the states are stored, so the zero is by construction."""
+    departure: float | None = None
+    """Time at which the error first passes 1 %, coming from t1; null if it never does."""
 
 
 class Cost(Record):
@@ -112,6 +114,36 @@ class SecondOrder(Record):
     error: ErrorRecord | None = None
 
 
+class ErrorOrigin(Record):
+    """Where along the backward pass the error against the continuous truth arises."""
+
+    t: list[float]
+    """From t1 to t0."""
+    share: list[Real]
+    """Of the error that has arisen between t1 and t; 1 at t0. Parts may cancel."""
+    start: float
+    end: float
+    """The part of the interval, a tenth of it or one recorded step, in which most of it arises."""
+    most: Real
+    """Share that arises there."""
+
+
+class StepSizeTerms(Record):
+    """What differentiating the step-size search adds to the gradient of the accepted steps.
+
+    Norms over z0 and all parameters, relative to the gradient of the accepted steps.
+    """
+
+    start: Real
+    """By the starting step."""
+    rejected: Real
+    """By the factors after rejected trials."""
+    accepted: Real
+    """By the factors after accepted steps."""
+    flipped: list[str]
+    """Entries whose sign they turn around: ``mu[0]``."""
+
+
 class MethodRecord(Record):
     """One gradient method: its gradient, errors, cost and verdict."""
 
@@ -130,4 +162,8 @@ class MethodRecord(Record):
     taylor: list[TaylorTest] = []
     second_order: SecondOrder | None = None
     """With ``--order 2``."""
+    error_origin: ErrorOrigin | None = None
+    """Of a method with a visible error, if its backward pass was followed."""
+    step_size_terms: StepSizeTerms | None = None
+    """Of naive, where they are visible."""
     verdict: Verdict = "info"

@@ -46,6 +46,8 @@ class ConfigRecord(Record):
     adjoint_rtol: float
     adjoint_atol: float
     step_size: float | None
+    max_step: float | None = None
+    control: str = "state"
     max_steps: int
     methods: list[str]
     reference: str

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from node_diag.gradients.base import Gradient
 from node_diag.problem import Problem
+from node_diag.records import label
 
 if TYPE_CHECKING:
     from node_diag.references.taylor import TaylorLine
@@ -46,6 +47,12 @@ def slices(problem: Problem) -> dict[str, slice]:
         end += p.numel()
     found["ts"] = slice(end, end + len(problem.ts))
     return found
+
+
+def entry_name(parts: Mapping[str, slice], index: int) -> str:
+    """What an entry of a flat gradient is called: ``net.0.weight[17]``."""
+    name, part = next((n, p) for n, p in parts.items() if p.start <= index < p.stop)
+    return f"{label(name)}[{index - part.start}]"
 
 
 def flatten(gradient: Gradient) -> Vector:

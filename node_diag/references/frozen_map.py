@@ -15,8 +15,7 @@ from node_diag.gradients.base import loss_vjp
 from node_diag.measure.memory import LiveBytes
 from node_diag.norms import norm
 from node_diag.problem import Problem
-from node_diag.records import label
-from node_diag.references.base import Vector, flat_inputs, slices
+from node_diag.references.base import Vector, entry_name, flat_inputs, slices
 from node_diag.references.captured import captured
 from node_diag.solvers.integrate import Grid
 from node_diag.solvers.replay import replay
@@ -80,8 +79,7 @@ class FrozenMap:
 
     def name_of(self, index: int) -> str:
         """What an input is called: ``net.0.weight[17]``."""
-        name, part = next((n, p) for n, p in self.parts.items() if p.start <= index < p.stop)
-        return f"{label(name)}[{index - part.start}]"
+        return entry_name(self.parts, index)
 
     def losses(self, rows: Tensor, moved: Sequence[str], solves: int) -> Vector:
         """Loss at B inputs, (B, n), that differ from the base in the parts ``moved`` only.

@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -48,9 +49,7 @@ def held_against_tangents(
     sizes = block_sizes(value, blocks)
     lines = random_frame(value.size, DIRECTIONS, seed=7) * weights(sizes, blocks, value.size)
     try:
-        with warnings.catch_warnings():  # forward_ad loads what torch itself calls deprecated
-            warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch")
-            slopes = _slopes(problem, system, lines, cotangents)
+        slopes = _slopes(problem, system, lines, cotangents)
     except (ProblemError, NoReferenceError) as error:
         return bar, {"tangents": f"none: {error}"}
     seen = np.abs(lines @ value - slopes)
@@ -75,18 +74,34 @@ def held_against_tangents(
 
 def _slopes(problem: Problem, system: Linearized, lines: Vector, cotangents: Vector) -> Vector:
     """dL/dx · v for every line v (m, D + P), (m,)."""
+    _, tangents = flow(problem, system, lines, problem.ts)
+    return np.einsum("kd,kmd->m", cotangents, tangents)
+
+
+def flow(
+    problem: Problem, system: Linearized, lines: Vector, times: Sequence[float]
+) -> tuple[Vector, Vector]:
+    """Z (K, D) and S v for every line v (m, D + P), (K, m, D), at times[1:]; times[0] is t0.
+
+    Raises:
+        ProblemError: f has no forward-mode derivative.
+        NoReferenceError: the solve does not stay finite.
+    """
     n, m = system.n_state, len(lines)
     # S v is measured against the size v has: tolerances are relative to it.
     reach = np.array([norm(line) for line in lines])
     unit = lines / reach[:, None]
     y = np.concatenate([problem.flat_z0().numpy(), unit[:, :n].ravel()])
     rhs = _rhs(problem, system, unit)
-    total = np.zeros(m)
     sizes = np.concatenate([np.full(n, system.size), np.ones(m * n)])
-    for k, (start, end) in enumerate(itertools.pairwise(problem.ts)):
-        _, _, y = march(rhs, start, end, y, RTOL, sizes, system.longest_step(RTOL))
-        total += y[n:].reshape(m, n) @ cotangents[k]
-    return reach * total
+    states, found = list[Vector](), list[Vector]()
+    with warnings.catch_warnings():  # forward_ad loads what torch itself calls deprecated
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch")
+        for start, end in itertools.pairwise(times):
+            _, _, y = march(rhs, start, end, y, RTOL, sizes, system.longest_step(RTOL))
+            states.append(y[:n])
+            found.append(reach[:, None] * y[n:].reshape(m, n))
+    return np.stack(states), np.stack(found)
 
 
 def _rhs(problem: Problem, system: Linearized, lines: Vector):  # noqa: ANN202 - a closure

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, cast
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -23,6 +25,11 @@ from node_diag.solvers.runge_kutta import (
 from node_diag.solvers.tableau import Tableau
 
 Graph = Literal["none", "frozen", "traced"]
+Control = Literal["state", "sensitivities"]
+Source = Literal["start", "rejected", "accepted"]
+SOURCES: frozenset[Source] = frozenset(("start", "rejected", "accepted"))
+"""Where a traced step size gets its derivative from: the starting step, and the factors that the
+controller multiplies it by after rejected and accepted trials."""
 OnStep = Callable[[float, Tensor], None]
 
 
@@ -33,7 +40,11 @@ class Settings:
     Attributes:
         step_size: |h| of fixed-step methods; None: 1/100 of the interval.
         first_step: |h| of the first trial of adaptive ones; None: chosen as in Hairer II.4.
+        max_step: the longest |h| of adaptive ones; None: no bound.
         max_steps: trials before the solve is given up.
+        norm: in which an adaptive method measures its error.
+        control: what that error is of: the state alone, or its sensitivities as well.
+        tolerance: how an error is put beside rtol and atol.
     """
 
     tableau: Tableau
@@ -41,8 +52,11 @@ class Settings:
     atol: float = 1e-5
     step_size: float | None = None
     first_step: float | None = None
+    max_step: float | None = None
     max_steps: int = 100_000
     norm: Norm = rms
+    control: Control = "state"
+    tolerance: Callable[[float, float, Norm], Tolerance] = Tolerance
 
 
 @dataclass
@@ -111,6 +125,7 @@ def integrate(
     *,
     keep: bool = True,
     on_step: OnStep | None = None,
+    sources: frozenset[Source] = SOURCES,
 ) -> Solution:
     """Solve dz/dt = f(t, z) from ts[0] through every time of ts, forward or backward in time.
 
@@ -127,12 +142,32 @@ def integrate(
             everything, step sizes included.
         keep: whether to keep the checkpoints.
         on_step: called with (t, z) after every accepted step.
+        sources: of a traced step size, those that stay in the graph.
+
+    With ``control="sensitivities"`` the steps are found first, on z and its tangents, and z is then
+    solved on them; their sizes are constants to every graph.
 
     Raises:
         NonFiniteError, StepUnderflowError, MaxStepsError: the solve cannot go on, and where.
     """
+    given = None
+    if settings.control == "sensitivities" and settings.tableau.adaptive:
+        given = _resolving_sensitivities(f, z0, ts, settings)
     with torch.set_grad_enabled(graph != "none"):
-        return _Run(f, z0, ts, settings, graph, keep, on_step).solve()
+        return _Run(f, z0, ts, settings, graph, keep, on_step, sources).solve(given)
+
+
+def _resolving_sensitivities(
+    f: FlatField, z0: Tensor, ts: Sequence[float] | Tensor, settings: Settings
+) -> Solution:
+    """The solve of z and its tangents, whose steps the solve of z then takes."""
+    from node_diag.solvers.sensitivity_control import TangentTolerance, with_tangents
+
+    dynamics, start = with_tangents(cast("Any", f), z0.detach())
+    tolerance = partial(TangentTolerance, n_state=z0.numel())
+    alone = replace(settings, control="state", tolerance=tolerance)
+    times = [number(t) for t in ts]
+    return integrate(dynamics, start, [times[0], times[-1]], alone, keep=False)
 
 
 class _Run:
@@ -147,13 +182,15 @@ class _Run:
         graph: Graph,
         keep: bool,
         on_step: OnStep | None,
+        sources: frozenset[Source],
     ) -> None:
         self.settings, self.graph, self.keep, self.on_step = settings, graph, keep, on_step
+        self.sources = sources
         plain = graph == "none"
         self.ts: list[Time] = [float(t) for t in ts] if plain else list(cast(Tensor, ts).unbind())
         tableau = settings.tableau
         self.stepper = InPlaceStepper(tableau, f, z0) if plain else GraphStepper(tableau, f)
-        self.tolerance = Tolerance(settings.rtol, settings.atol, settings.norm)
+        self.tolerance = settings.tolerance(settings.rtol, settings.atol, settings.norm)
         self.span = number(self.ts[-1]) - number(self.ts[0])
         self.t, self.z = self.ts[0], z0
         self.grid = Grid(number(self.ts[0]), number(self.ts[-1]))
@@ -161,22 +198,28 @@ class _Run:
         self.rejected: list[tuple[float, float]] = []
         self.observed: list[Tensor] = []
 
-    def solve(self) -> Solution:
-        if self.settings.tableau.adaptive:
+    def solve(self, given: Solution | None = None) -> Solution:
+        """All steps; with the sizes of another solve if one is given."""
+        size = self.settings.step_size or abs(self.span) / 100
+        if given is not None:
+            self.rejected = given.rejected
+            self._steps([*given.grid.h[:-1], math.inf])
+        elif self.settings.tableau.adaptive:
             self._adaptive()
         else:
-            self._fixed()
+            self._steps(itertools.repeat(size))
         zs = torch.stack(self.observed)
         return Solution(
             [number(t) for t in self.ts], zs, self.grid, self.checkpoints, self.rejected
         )
 
-    def _fixed(self) -> None:
-        size = self.settings.step_size or abs(self.span) / 100
-        h = math.copysign(size, self.span)
-        while not self._finished():
+    def _steps(self, sizes: Iterable[float]) -> None:
+        """Steps whose sizes are known beforehand."""
+        for size in sizes:
+            if self._finished():
+                return
             self._count()
-            step, _ = self._clip(h)
+            step, _ = self._clip(math.copysign(size, self.span))
             trial = self.stepper.trial(
                 self.t, self.z, step, self.stepper.derivative(self.t, self.z)
             )
@@ -198,7 +241,10 @@ class _Run:
             trial = self.stepper.trial(self.t, self.z, step, k0)
             ratio = self._ratio(trial)
             factor = controller.factor(ratio, ceiling=ceiling)
-            if number(ratio) <= 1.0:
+            accepted = number(ratio) <= 1.0
+            if ("accepted" if accepted else "rejected") not in self.sources:
+                factor = number(factor)
+            if accepted:
                 self._accept(trial, step)
                 k0 = trial.ks[-1]
                 if not tableau.fsal and not self._finished():
@@ -229,7 +275,8 @@ class _Run:
             tolerance=self.tolerance,
             exponent=self.settings.tableau.error_order,
         ) * math.copysign(1.0, self.span)
-        return step.double().cpu() if self.graph == "traced" else number(step)
+        traced = self.graph == "traced" and "start" in self.sources
+        return step.double().cpu() if traced else number(step)
 
     def _ratio(self, trial: Trial) -> Time:
         """Error over tolerance; a tensor only where the graph must know about it."""
@@ -241,6 +288,8 @@ class _Run:
 
     def _clip(self, h: Time) -> tuple[Time, bool]:
         """The step to try; it never passes t1, and a last one closes onto t1."""
+        if (longest := self.settings.max_step) is not None and abs(number(h)) > longest:
+            h = math.copysign(longest, self.span)
         left = number(self.ts[-1]) - self._now()
         # A sliver of 1e-9 h would be left over by rounding alone, as with h = T/100000.
         if abs(number(h)) >= abs(left) * (1 - 1e-9):

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from node_diag.field import Field
 from node_diag.gradients.base import Backward, Gradient, Setup, Tape, by_parameter
+from node_diag.gradients.trail import Trail
 from node_diag.gradients.vjp import vjp
 from node_diag.solvers.integrate import integrate
 from node_diag.solvers.replay import observations, redo_step
@@ -36,6 +37,7 @@ class Aca:
         ts_total = torch.zeros_like(ts)
         adj_z = cotangents[-1]
         starts, inside = grid.starts(), observations(grid)
+        trail, waiting = Trail(grid.t0, grid.t1), len(cotangents) - 1
         for i in reversed(range(len(grid.h))):
             is_last = i == len(grid.h) - 1
             with torch.enable_grad():
@@ -56,8 +58,11 @@ class Aca:
                 ts_total[k + 1] += adj_tau
             for total, part in zip(totals, found[len(taus) :], strict=True):
                 total += part
+            waiting -= len(inside[i])
+            if tape.setup.record:
+                trail.note(starts[i], waiting, adj_z, totals)
         gradient = Gradient(adj_z, ts_total, by_parameter(f, totals))
-        return Backward(gradient, n_steps=len(grid.h))
+        return Backward(gradient, n_steps=len(grid.h), trail=trail.points)
 
 
 METHOD = Aca()

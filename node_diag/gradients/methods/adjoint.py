@@ -7,8 +7,10 @@ d(∂L/∂θ)/dt = −(∂f/∂θ)ᵀ a. z̄ is not z: where the forward flow co
 import torch
 from torch import Tensor
 
+from node_diag.errors import SolveError
 from node_diag.field import Field
 from node_diag.gradients.base import Backward, Gradient, Setup, Tape
+from node_diag.gradients.trail import Trail
 from node_diag.gradients.vjp import vjp
 from node_diag.solvers.integrate import integrate
 
@@ -30,13 +32,22 @@ class Adjoint:
 
         dL/dτ_k = ∂ℓ/∂z(τ_k)ᵀ f(τ_k, z(τ_k)) and dL/dt0 = −a(t0)ᵀ f(t0, z0).
         """
+        result = Backward(Gradient(cotangents[0], tape.ts, {}))
+        try:
+            self._solve(tape, cotangents, result)
+        except SolveError as error:
+            error.reconstruction = result.reconstruction
+            raise
+        return result
+
+    def _solve(self, tape: Tape, cotangents: Tensor, result: Backward) -> None:
         f, zs = tape.field, tape.solution.zs
         params = list(f.params.values())
         n_state, n_params = zs.shape[1], sum(p.numel() for p in params)
         ts = tape.ts.detach()
         ts_total = torch.zeros_like(ts)
         adj_z, adj_params = torch.zeros_like(zs[0]), zs.new_zeros(n_params)
-        result = Backward(Gradient(adj_z, ts_total, {}))
+        trail = Trail(float(ts[0]), float(ts[-1]), result.trail)
         for k in reversed(range(len(zs))):
             ts_total[k + 1] = _dot_f(f, cotangents[k], ts[k + 1], zs[k])
             aug_state = torch.cat([zs[k], adj_z + cotangents[k], adj_params])
@@ -46,7 +57,7 @@ class Adjoint:
                 [float(ts[k + 1]), float(ts[k])],
                 tape.setup.backward,
                 keep=False,
-                on_step=_recorder(result, n_state) if tape.setup.record else None,
+                on_step=_recorder(result, trail, k, n_state) if tape.setup.record else None,
             )
             _, adj_z, adj_params = reverse.zs[0].split([n_state, n_state, n_params])
             result.n_steps += reverse.n_accepted
@@ -58,7 +69,6 @@ class Adjoint:
             for (name, p), part in zip(f.params.items(), parts, strict=False)
         }
         result.gradient = Gradient(adj_z.clone(), ts_total, named)
-        return result
 
 
 def _augmented(f: Field, n_state: int, params: list[Tensor]):  # noqa: ANN202 - a closure
@@ -80,9 +90,11 @@ def _dot_f(f: Field, cotangent: Tensor, t: Tensor, z: Tensor) -> Tensor:
         return torch.dot(cotangent, f(t.to(dtype=z.dtype, device=z.device), z)).double().cpu()
 
 
-def _recorder(result: Backward, n_state: int):  # noqa: ANN202 - a closure
+def _recorder(result: Backward, trail: Trail, included: int, n_state: int):  # noqa: ANN202 - a closure
     def record(t: float, aug_state: Tensor) -> None:
-        result.reconstruction.append((t, aug_state[:n_state].tolist()))
+        z, adj_z, adj_params = aug_state.tensor_split([n_state, 2 * n_state])
+        result.reconstruction.append((t, z.tolist()))
+        trail.note(t, included, adj_z, [adj_params])
 
     return record
 

@@ -1,0 +1,92 @@
+"""What f and the loss depend on: which parameters, tensors that are none, the time, the states.
+
+Read off autograd's graphs at a few points of the trajectory; values decide about the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from node_diag.field import Field, leaves
+from node_diag.gradients.base import loss_vjp
+from node_diag.gradients.vjp import derivatives
+from node_diag.problem import Problem
+from node_diag.records import Dependence
+from node_diag.solvers.integrate import Solution
+
+POINTS = 5
+
+
+def inspect(problem: Problem, solution: Solution) -> Dependence:
+    """What reaches the loss, and what does not.
+
+    Args:
+        problem: float64, on the CPU.
+        solution: where the trajectory is.
+    """
+    times = [*solution.grid.starts(), solution.grid.t1]
+    chosen = np.unique(np.linspace(0, len(times) - 1, POINTS).astype(int))
+    points = [(times[i], solution.checkpoints[i].double().cpu()) for i in chosen]
+    zs = solution.zs.detach().double().cpu()
+    cotangents, direct = loss_vjp(problem, zs)
+    reached = set(direct)
+    strangers: dict[int, Tensor] = {}
+    field, own = Field(problem), {id(p) for p in problem.params.values()}
+    for t, z in points:
+        with torch.enable_grad():
+            value = field(torch.tensor(t, dtype=torch.float64), z)
+        if not value.requires_grad:
+            continue
+        strangers |= {id(leaf): leaf for leaf in leaves(value) if id(leaf) not in own}
+        inputs = list(problem.params.values())
+        found = derivatives(value.sum(), inputs) if inputs else []
+        reached |= {n for n, g in zip(problem.params, found, strict=True) if g is not None}
+    return Dependence(
+        unreached=[name for name in problem.params if name not in reached],
+        frozen=_frozen(problem),
+        unregistered=[_described(problem, leaf) for leaf in strangers.values()],
+        uses_time=_uses_time(field, points, times),
+        declared_autonomous=problem.autonomous,
+        unused_times=[
+            tau
+            for tau, cotangent in zip(problem.ts[1:], cotangents, strict=True)
+            if not bool(cotangent.any())
+        ],
+    )
+
+
+def _frozen(problem: Problem) -> list[str]:
+    """Parameters of a module that do not require a gradient: left out on purpose, or not."""
+    if not isinstance(problem.func, nn.Module):
+        return []
+    return [name for name, p in problem.func.named_parameters() if not p.requires_grad]
+
+
+def _described(problem: Problem, leaf: Tensor) -> str:
+    """The attribute that holds a tensor, if one does, and its shape."""
+    shape = f"shape {tuple(leaf.shape)}"
+    if isinstance(problem.func, nn.Module):
+        for path, module in problem.func.named_modules():
+            for name, value in vars(module).items():
+                if name.startswith("_"):
+                    continue
+                held: Sequence[object] = value if isinstance(value, list | tuple) else [value]
+                if any(one is leaf for one in held):
+                    return f"{f'{path}.' if path else ''}{name} ({shape})"
+    return f"a tensor of {shape}"
+
+
+def _uses_time(field: Field, points: list[tuple[float, Tensor]], times: list[float]) -> bool:
+    """Whether the value of f at a state is another one at another time."""
+    with torch.no_grad():
+        for t, z in points:
+            here = field(torch.tensor(t, dtype=torch.float64), z)
+            for other in {times[0], times[len(times) // 2], times[-1], t + 0.37 * (t or 1.0)}:
+                there = field(torch.tensor(other, dtype=torch.float64), z)
+                if not torch.equal(here, there):
+                    return True
+    return False
