@@ -21,7 +21,7 @@ from node_diag.gradients.base import GradientMethod, MethodRun, Setup
 from node_diag.measure.clock import Times
 from node_diag.measure.counting import Counts
 from node_diag.measure.paper import Units, measure_units, paper_cost
-from node_diag.measure.trajectory import Deviation
+from node_diag.measure.trajectory import DEPARTED, Deviation
 from node_diag.norms import norm
 from node_diag.problem import Problem
 from node_diag.recording import (
@@ -38,15 +38,19 @@ from node_diag.recording import (
 from node_diag.records import (
     ConfigRecord,
     Environment,
+    ErrorOrigin,
     Errors,
     Gate,
     Inspection,
     MethodRecord,
     MissingReference,
+    NanOrigin,
     PaperCost,
+    Recommendation,
     Reconstruction,
     References,
     Report,
+    StepSizeTerms,
     Summary,
     Tool,
     Verdict,
@@ -81,6 +85,9 @@ class Outcome:
     times: Times | None = None
     deviation: Deviation | None = None
     second_order: SecondOrder | str | None = None
+    error_origin: ErrorOrigin | None = None
+    step_size_terms: StepSizeTerms | None = None
+    nan_origin: NanOrigin | None = None
     failure: str | None = None
 
 
@@ -102,9 +109,10 @@ def assemble(
     outcomes: list[Outcome],
     truths: Truths,
     inspection: Inspection,
-    gates: list[GateSpec],
+    recommendation: Recommendation | None,
 ) -> Report:
     """The record of a check, findings and verdicts included."""
+    gates = gate_specs(request.config, request.sources)
     solution, nfe = forward
     recorder = Recorder(problem)
     units = measure_units(problem, setup.forward.tableau, solution.grid.h[0])
@@ -137,6 +145,7 @@ def assemble(
             {o.name: trajectory_record(o.deviation) for o in outcomes if o.deviation is not None},
         ),
         inspection=inspection,
+        recommendation=recommendation,
         paper_cost={o.name: costs for o in outcomes if (costs := _paper_cost(o, units, solution))},
     )
     report.arrays.update(recorder.arrays)
@@ -154,21 +163,21 @@ def _method_record(outcome: Outcome, recorder: Recorder, truths: Truths) -> Meth
         discrete=method.discrete,
         constant_steps=method.constant_steps,
     )
+    if outcome.deviation is not None:
+        record.reconstruction = _reconstruction(outcome.deviation)
     if outcome.run is None or outcome.counts is None or outcome.times is None:
         return record
+    record.error_origin = outcome.error_origin
+    record.step_size_terms = outcome.step_size_terms
+    record.nan_origin = outcome.nan_origin
     flat = flatten(outcome.run.gradient)
     record.gradient = recorder.gradient(f"methods/{outcome.name}", flat)
     record.errors = Errors(
         continuous=_error(recorder, flat, truths.continuous),
         discrete=_error(recorder, flat, truths.discrete),
     )
-    record.reconstruction = Reconstruction(max_error=0.0, initial_error=0.0)
-    if outcome.deviation is not None:
-        record.reconstruction = Reconstruction(
-            max_error=float(np.max(outcome.deviation.error)),
-            initial_error=float(outcome.deviation.error[-1]),
-            measured=True,
-        )
+    if record.reconstruction is None:
+        record.reconstruction = Reconstruction(max_error=0.0, initial_error=0.0)
     if not isinstance(truths.discrete, NoReferenceError):
         main = slice(0, recorder.parts["ts"].start)
         record.taylor = [taylor_record(line, flat[main]) for line in truths.discrete.lines]
@@ -176,6 +185,17 @@ def _method_record(outcome: Outcome, recorder: Recorder, truths: Truths) -> Meth
         record.second_order = second_order_record(recorder, outcome.second_order)
     record.cost = cost_record(outcome.run, outcome.counts, outcome.times)
     return record
+
+
+def _reconstruction(path: Deviation) -> Reconstruction:
+    """Of a reverse-time solve, as far as it came."""
+    left = np.flatnonzero(~(path.error <= DEPARTED))
+    return Reconstruction(
+        max_error=float(np.max(path.error)),
+        initial_error=float(path.error[-1]),
+        measured=True,
+        departure=float(path.t[left[0]]) if left.size else None,
+    )
 
 
 def _error(recorder: Recorder, flat: np.ndarray, truth: Truth):  # noqa: ANN202
@@ -260,6 +280,7 @@ def _config_record(request: Request) -> ConfigRecord:
         methods=config.methods,
         reference=config.reference,
         order=config.order,
+        target_error=config.target_error,
         dtype=config.dtype,
         device=config.device,
         seed=config.seed,

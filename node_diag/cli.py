@@ -137,6 +137,12 @@ def check(  # noqa: PLR0913 - one parameter for each option
         int | None,
         typer.Option(help="2: check Hessian-vector products of every method too. [default: 1]"),
     ] = None,
+    target_error: Annotated[
+        float | None,
+        typer.Option(
+            help="Gradient error for which the cheapest setting is looked for. [default: 100 rtol]"
+        ),
+    ] = None,
     dtype: Annotated[
         str | None, typer.Option(help="float64 or float32. [default: float64]")
     ] = None,
@@ -206,6 +212,7 @@ def check(  # noqa: PLR0913 - one parameter for each option
         "methods": method,
         "reference": reference,
         "order": order,
+        "target_error": target_error,
         "dtype": dtype,
         "device": device,
         "seed": seed,

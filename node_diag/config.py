@@ -45,6 +45,7 @@ class CheckConfig(BaseModel):
     methods: list[str] = ["adjoint", "aca", "naive"]
     reference: Literal["auto", "exact", "sensitivity", "fd"] = "auto"
     order: int = Field(default=1, ge=1, le=2)
+    target_error: float | None = None
     dtype: Literal["float32", "float64"] = "float64"
     device: str = "cpu"
     seed: int = Field(default=0, ge=0, lt=2**63)
@@ -82,7 +83,9 @@ class CheckConfig(BaseModel):
     def _known_outputs(cls, names: list[str]) -> list[str]:
         return list(dict.fromkeys(OUTPUTS.canonical(name) for name in _split(names)))
 
-    @field_validator("rtol", "atol", "adjoint_rtol", "adjoint_atol", "step_size", "max_step")
+    @field_validator(
+        "rtol", "atol", "adjoint_rtol", "adjoint_atol", "step_size", "max_step", "target_error"
+    )
     @classmethod
     def _positive(cls, value: float | None, info: ValidationInfo) -> float | None:
         # Defaults are not validated, so the NaN that means "as rtol" passes, and a given one fails.
@@ -102,6 +105,11 @@ class CheckConfig(BaseModel):
         if not self.methods:
             raise UsageError("no gradient method is left to check; see 'node-diag list methods'")
         return self
+
+
+def target_error(config: CheckConfig) -> float:
+    """Gradient error that the recommended setting has to meet, a hundred times rtol by default."""
+    return 100 * config.rtol if config.target_error is None else config.target_error
 
 
 def option_text(value: Any) -> str:

@@ -12,14 +12,21 @@ from typing import Any
 
 import torch
 
-from node_diag import parallel
+from node_diag import causes, parallel
 from node_diag.assembly import Outcome, Request, assemble, gate_specs
 from node_diag.config import CheckConfig
 from node_diag.errors import ProblemError, SolveError, UsageError
 from node_diag.field import Field, validate
 from node_diag.gradients.base import Setup
 from node_diag.gradients.lookup import description_of, method_of
-from node_diag.inspection import derivatives, repeatability, switches
+from node_diag.inspection import (
+    coupling,
+    dependence,
+    derivatives,
+    repeatability,
+    stability,
+    switches,
+)
 from node_diag.measure.clock import time_runs
 from node_diag.measure.counting import count
 from node_diag.measure.trajectory import deviation
@@ -66,7 +73,7 @@ def _run_check(request: Request, progress: Progress) -> Report:
     problem = prepare(request.problem, config)
     if config.reference == "exact" and problem.exact is None:
         raise UsageError(f"problem '{problem.name}' has no closed form; use --reference auto")
-    gates = gate_specs(config, request.sources)
+    gate_specs(config, request.sources)  # what is misspelt is told before the work
     setup = make_setup(problem, config)
     methods = {METHODS.label(name): name for name in config.methods}
     loaded = {label: method_of(name) for label, name in methods.items()}
@@ -110,12 +117,19 @@ def _run_check(request: Request, progress: Progress) -> Report:
         repeatability=repeats,
         derivatives=done["derivatives of f"],
         switches=done["kinks of f"],
+        stability=done["growth along the trajectory"],
+        dependence=done["what f depends on"],
+        coupling=done["steps of the batch"],
     )
     truths.continuous = trusted(truths.continuous, inspection)
+    again, searching = causes.tasks(problem, setup, config, outcomes, truths)
+    with _little_collected(problem, nfe):
+        recommended = causes.record(parallel.compute(again, progress), searching, outcomes)
     for outcome in outcomes:  # alone on the machine, as far as that is up to us
         _time(outcome, problem, setup, config.repeat, progress)
     progress("report")
-    return assemble(request, problem, setup, (solution, nfe), outcomes, truths, inspection, gates)
+    forward = (solution, nfe)
+    return assemble(request, problem, setup, forward, outcomes, truths, inspection, recommended)
 
 
 @contextmanager
@@ -209,6 +223,9 @@ def _inspection_tasks(
     return {
         "derivatives of f": lambda: derivatives.inspect(precise, solution),
         "kinks of f": lambda: switches.inspect(problem, setup.forward.tableau, solution),
+        "growth along the trajectory": lambda: stability.inspect(precise, setup, solution),
+        "what f depends on": lambda: dependence.inspect(precise, solution),
+        "steps of the batch": lambda: coupling.inspect(problem, setup.forward, solution),
     }
 
 
@@ -217,14 +234,25 @@ def _run_method(outcome: Outcome, problem: Problem, setup: Setup, solution: Solu
         outcome.run, outcome.counts = count(outcome.name, outcome.method, problem, setup)
     except SolveError as error:
         outcome.failure = f"{error.reason}: {error}"
+        _follow(outcome, problem, setup, solution, error.reconstruction)
         return outcome
     except ProblemError as error:
         outcome.failure = str(error)
         return outcome
-    path = outcome.run.backward.reconstruction
+    _follow(outcome, problem, setup, solution, outcome.run.backward.reconstruction)
+    return outcome
+
+
+def _follow(
+    outcome: Outcome,
+    problem: Problem,
+    setup: Setup,
+    solution: Solution,
+    path: list[tuple[float, list[float]]],
+) -> None:
+    """How far a reverse-time solve, or what there was of it, is from the forward trajectory."""
     if path:
         outcome.deviation = deviation(problem, setup.forward.tableau, solution, path)
-    return outcome
 
 
 def _time(

@@ -83,7 +83,7 @@ class Problem:
         ProblemError: an argument cannot be used; the sentence says which and why.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a problem is
         self,
         func: Dynamics,
         z0: State,

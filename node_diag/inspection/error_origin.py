@@ -1,10 +1,10 @@
 """Where along the solve the error of a gradient arises.
 
-For the exact flow  φ(t) = a(t)ᵀ S(t) v + (∂L/∂θ summed up from t1 to t)ᵀ v  does not change with t,
-whatever the direction v in (z0, θ): a is the adjoint state, S(t) the sensitivity of z(t). A backward
-pass that makes an error somewhere changes its φ there and nowhere else. With v along the error of
-the gradient itself, φ drifts from the true dL/dx · v at t1 by exactly ‖error‖ on its way to t0, and
-the drift over each interval is the share of the error that arises in it.
+For the exact flow  φ(t) = a(t)ᵀ S(t) v + (∂L/∂θ summed up from t1 to t)ᵀ v  is the same at all t,
+whatever the direction v in (z0, θ): a is the adjoint state, S(t) the sensitivity of z(t). A
+backward pass that makes an error somewhere changes its φ there and nowhere else. With v along the
+error of the gradient itself, φ drifts from the true dL/dx · v at t1 by exactly ‖error‖ on its way
+to t0, and the drift over each interval is the share of the error that arises in it.
 """
 
 from __future__ import annotations

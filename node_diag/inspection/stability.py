@@ -14,14 +14,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from node_diag.errors import ProblemError
 from node_diag.field import Field
 from node_diag.gradients.base import Setup, loss_vjp
 from node_diag.gradients.vjp import derivatives
+from node_diag.measure.trajectory import DEPARTED
 from node_diag.norms import norm
 from node_diag.problem import Problem
 from node_diag.records import Stability
@@ -37,8 +40,6 @@ MOST_SLOW_POINTS = 60
 WIDEST = 48
 """Largest Jacobian (of one row, where rows are independent)."""
 MEMORY = 64 * 2**20
-DEPARTED = 1e-2
-"""Relative error at which the reverse-time state has left the trajectory."""
 HUGE = 1e300
 
 
@@ -241,7 +242,7 @@ def stability_interval(tableau: Tableau) -> float:
     return float(xs[beyond[0]]) if beyond.size else math.inf
 
 
-def _stability_share(tableau: Tableau, path: _Path, eigenvalues: Vector) -> float:
+def _stability_share(tableau: Tableau, path: _Path, eigenvalues: NDArray[Any]) -> float:
     """Share of the steps (the first tenth aside) whose size is what stability allows.
 
     h |λ| within a third of the stability interval, for the largest damped, hardly oscillating λ.

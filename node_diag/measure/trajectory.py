@@ -16,6 +16,8 @@ from node_diag.solvers.runge_kutta import Step, dense_matrix, stages
 from node_diag.solvers.tableau import Tableau
 
 Array = NDArray[np.float64]
+DEPARTED = 1e-2
+"""Relative error at which a reverse-time state has left the trajectory."""
 
 
 def states_at(problem: Problem, tableau: Tableau, solution: Solution, times: Array) -> Array:

@@ -144,6 +144,18 @@ class StepSizeTerms(Record):
     """Entries whose sign they turn around: ``mu[0]``."""
 
 
+class NanOrigin(Record):
+    """The evaluation of f at which the first bad cotangent of a backward pass arrives."""
+
+    t: float
+    step: int
+    """Of the forward solve, counted from 0."""
+    stage: int
+    """Of that step, counted from 0."""
+    inside_f: bool
+    """Whether the cotangent is finite there, so that the derivative of f itself is not."""
+
+
 class MethodRecord(Record):
     """One gradient method: its gradient, errors, cost and verdict."""
 
@@ -166,4 +178,6 @@ class MethodRecord(Record):
     """Of a method with a visible error, if its backward pass was followed."""
     step_size_terms: StepSizeTerms | None = None
     """Of naive, where they are visible."""
+    nan_origin: NanOrigin | None = None
+    """If the gradient is not finite."""
     verdict: Verdict = "info"
