@@ -82,7 +82,7 @@ def _search(
 ) -> Search | None:
     runs = {o.name: o.run for o in outcomes if o.run is not None}
     saved = max((o.counts.saved_bytes for o in outcomes if o.counts), default=0)
-    return recommendation.search(problem, setup, config, truth, runs, saved) if runs else None
+    return _tried(recommendation.search, problem, setup, config, truth, runs, saved)
 
 
 def _suspects(outcomes: list[Outcome], truth: Vector) -> dict[str, error_origin.Suspect]:

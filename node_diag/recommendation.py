@@ -48,8 +48,8 @@ class Search:
     config: CheckConfig
     truth: Reference
     method: str
-    known: MethodRun | None
-    nfe: int
+    known: MethodRun
+    known_nfe: int
 
     def tasks(self) -> dict[str, Callable[[], list[Candidate]]]:
         """Independent parts of the search, the longest first."""
@@ -63,7 +63,7 @@ class Search:
     def _own(self) -> list[Candidate]:
         """The chosen solver: the run there is, its neighbours, tighter until the target is met."""
         forward = self.setup.forward
-        found = [self._judge(forward, self.known)] if self.known else [self._try(forward)]
+        found = [self._judge(forward, self.known, self.known_nfe)]
         powers = DECADES if forward.tableau.adaptive else HALVINGS
         for power in powers:
             factor = (10.0 if forward.tableau.adaptive else 2.0) ** power
@@ -72,7 +72,7 @@ class Search:
         found += self._tightened(forward, min(found, key=_tolerance))
         if not any(candidate.met for candidate in found) and forward.tableau.adaptive:
             resolving = replace(forward, control="sensitivities")
-            if self.nfe * 10 < MOST_EVALUATIONS and forward.control == "state":
+            if self.known_nfe * 10 < MOST_EVALUATIONS and forward.control == "state":
                 found.append(self._try(resolving))
         return found
 
@@ -96,9 +96,9 @@ class Search:
     def _other(self, name: str) -> list[Candidate]:
         """Another solver, at the tolerance at which the chosen one should do; once more if not."""
         forward = replace(self.setup.forward, tableau=SOLVERS.load(name))
-        first = self._judge(self.setup.forward, self.known) if self.known else None
+        first = self._judge(self.setup.forward, self.known, self.known_nfe)
         factor = 1.0
-        if first and first.error and math.isfinite(first.error) and first.error < 1:
+        if first.error and math.isfinite(first.error) and first.error < 1:
             factor = min(100.0, target_error(self.config) / first.error / 2)
         found = [self._try(_scaled(self.problem, forward, factor), name)]
         error = found[0].error
@@ -111,7 +111,7 @@ class Search:
 
     def _affordable(self, near: Candidate, factor: float) -> bool:
         """Whether a tolerance so many times larger may be tried: steps go with its 1/order."""
-        nfe = near.nfe or self.nfe
+        nfe = near.nfe or self.known_nfe
         return nfe * max(1.0, 1 / factor) ** 0.25 < MOST_EVALUATIONS
 
     def _try(self, forward: Settings, solver: str | None = None) -> Candidate:
@@ -122,18 +122,17 @@ class Search:
             found = run(self.method, method_of(self.method), self.problem, setup)
         except (SolveError, ProblemError) as error:
             return _candidate(solver or self.config.solver, forward, failure=str(error))
-        return self._judge(forward, found, solver)
+        return self._judge(forward, found, found.nfe_forward + found.nfe_backward, solver)
 
     def _judge(
-        self, forward: Settings, found: MethodRun | None, solver: str | None = None
+        self, forward: Settings, found: MethodRun, nfe: int, solver: str | None = None
     ) -> Candidate:
-        assert found is not None
         candidate = _candidate(solver or self.config.solver, forward)
         error = compare(
             flatten(found.gradient), self.truth.value, self.truth.bar, slices(self.problem)
         )
         candidate.error, candidate.uncertainty = error.relative_l2, error.uncertainty
-        candidate.nfe = found.nfe_forward + found.nfe_backward
+        candidate.nfe = nfe
         candidate.n_accepted = found.solution.n_accepted
         target = target_error(self.config)
         if error.relative_l2 is not None and error.uncertainty is not None:
@@ -158,10 +157,17 @@ def search(
         truth: continuous reference.
         runs: by method.
         saved_bytes: the most that any of them kept for its backward pass.
+
+    Raises:
+        SolveError, ProblemError: there is no gradient of the accepted steps to start from.
     """
     method = "aca" if saved_bytes > MOST_MEMORY else "direct"
-    known = runs.get(method)
-    nfe = next(iter(runs.values())).nfe_forward if runs else 0
+    for name in (method, "aca", "direct"):
+        if (known := runs.get(name)) is not None:
+            break
+    else:
+        known = run(method, method_of(method), problem, setup)
+    nfe = known.nfe_forward + (known.nfe_backward if method == "aca" else 0)
     return Search(problem, setup, config, truth, method, known, nfe)
 
 

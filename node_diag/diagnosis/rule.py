@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from node_diag.config import CheckConfig, option_text
-from node_diag.records import ErrorRecord, Finding, MethodRecord, Report, Severity
+from node_diag.records import Candidate, ErrorRecord, Finding, MethodRecord, Report, Severity
 from node_diag.registry import FINDINGS
 
 
@@ -73,12 +73,18 @@ def stored(report: Report) -> MethodRecord | None:
     return None
 
 
+def candidates(report: Report) -> list[Candidate]:
+    """Settings that were tried out in the search for the cheapest one."""
+    return report.recommendation.candidates if report.recommendation else []
+
+
 def command(report: Report, **options: Any) -> str:
     """``node-diag check`` for the same problem with some options changed; defaults are left out."""
     config = report.config
     usual = CheckConfig(rtol=options.get("rtol", config.rtol))
     chosen: dict[str, Any] = {"solver": config.solver, "rtol": config.rtol, "atol": config.atol}
-    chosen |= {"step_size": config.step_size, "dtype": config.dtype, **options}
+    chosen |= {"step_size": config.step_size, "max_step": config.max_step}
+    chosen |= {"control": config.control, "dtype": config.dtype, **options}
     words = ["node-diag", "check", config.problem]
     for key, value in config.overrides.items():
         words += ["--set", f"{key}={value}"]

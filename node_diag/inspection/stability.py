@@ -1,8 +1,9 @@
 """How the flow stretches small differences, forward and in reverse, along the trajectory.
 
-From the Jacobians of f at the accepted steps, J_i = ∂f/∂z(t_i, z_i), the linear maps between them,
+From the Jacobians of f, J = ∂f/∂z, at the two Gauss points of every accepted step, the linear maps
+over the steps (Magnus' method of order 4),
 
-    Φ(t_i+1 ← t_i) ≈ exp(h (J_i + J_i+1) / 2)
+    Φ(t_i+1 ← t_i) ≈ exp(h (J_1 + J_2) / 2 + h² √3/12 (J_2 J_1 − J_1 J_2))
 
 and with them what perturbations do: growth forward (chaos, exploding gradients), growth in reverse
 time (what a continuous adjoint's z̄ is subject to), and how large the error of such a reverse solve
@@ -13,12 +14,12 @@ each other, each has its own, small Jacobian.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from node_diag.errors import ProblemError
 from node_diag.field import Field
@@ -33,29 +34,45 @@ from node_diag.references.linearize import Linearized
 from node_diag.solvers.integrate import Solution
 from node_diag.solvers.tableau import Tableau
 
-MOST_POINTS = 1_000
-"""Points of the trajectory; of more steps, some are left out."""
-MOST_SLOW_POINTS = 60
+MOST_STEPS = 1_000
+"""Of more steps, neighbours are taken together."""
+MOST_SLOW_STEPS = 60
 """If Jacobians have to be taken one by one."""
+FEWEST_STEPS = 10
 WIDEST = 48
 """Largest Jacobian (of one row, where rows are independent)."""
 MEMORY = 64 * 2**20
-HUGE = 1e300
+HUGE, TINY = 1e300, 1e-300
 
 
 @dataclass(frozen=True)
 class _Path:
-    """Points t (n,), z (n, D), and the Jacobians of B independent blocks (n, B, d, d)."""
+    """Points t (n,), z (n, D), and between them the Jacobians of B independent blocks.
+
+    ``jacobians`` is (n − 1, 2, B, d, d): at the Gauss points of every step.
+    """
 
     t: Vector
     z: Vector
     jacobians: Vector
 
+    @property
+    def blocks(self) -> int:
+        """Rows that do not see each other."""
+        return self.jacobians.shape[2]
+
     def maps(self, sign: float) -> Vector:
-        """exp(± h J) from every point to the next, (n − 1, B, d, d)."""
-        middle = (self.jacobians[1:] + self.jacobians[:-1]) / 2
+        """Over every step forward (1) or back (−1), (n − 1, B, d, d)."""
         h = np.diff(self.t)[:, None, None, None]
-        return torch.linalg.matrix_exp(torch.from_numpy(sign * h * middle)).numpy()
+        first, second = self.jacobians[:, 0], self.jacobians[:, 1]
+        omega = h / 2 * (first + second)
+        omega += h**2 * math.sqrt(3) / 12 * (second @ first - first @ second)
+        return torch.linalg.matrix_exp(torch.from_numpy(sign * omega)).numpy()
+
+    def mean(self, rate: Vector) -> float:
+        """Time mean of what is given at the Gauss points (n − 1, 2)."""
+        h = np.abs(np.diff(self.t))
+        return float(h @ rate.mean(axis=1) / h.sum()) if h.sum() else 0.0
 
 
 def inspect(problem: Problem, setup: Setup, solution: Solution) -> Stability | None:
@@ -74,21 +91,24 @@ def inspect(problem: Problem, setup: Setup, solution: Solution) -> Stability | N
         ahead, back = path.maps(1.0), path.maps(-1.0)
     if not (np.isfinite(ahead).all() and np.isfinite(back).all()):
         return None
+    cotangents = loss_vjp(problem, solution.zs.detach().double().cpu())[0].numpy()
     from_t1 = _growth(back[::-1])[::-1]
     from_t0 = _growth(ahead)
     predicted = _predicted_error(problem, setup, path, back)
     departure = np.flatnonzero(predicted > DEPARTED)
     return Stability(
         t=path.t.tolist(),
-        contraction_rate=float(_mean(path.t, np.maximum(0.0, _fastest(-path.jacobians)))),
-        expansion_rate=float(_mean(path.t, np.maximum(0.0, _fastest(path.jacobians)))),
+        contraction_rate=path.mean(np.maximum(0.0, _fastest(-path.jacobians))),
+        expansion_rate=path.mean(np.maximum(0.0, _fastest(path.jacobians))),
         log10_growth=from_t0.tolist(),
         log10_reverse_growth=from_t1.tolist(),
-        log10_cotangent=_cotangent(problem, solution, path, ahead).tolist(),
+        log10_state_growth=_state_growth(path),
+        log10_cotangent=_cotangent(path, ahead, problem.ts[1:], cotangents).tolist(),
+        log10_loss_cotangent=_log10(norm(cotangents.ravel())),
         predicted_error=np.minimum(predicted, HUGE).tolist(),
         predicted_departure=float(path.t[departure[-1]]) if departure.size else None,
         stability_share=_stability_share(setup.forward.tableau, path, eigenvalues),
-        blocks=int(path.jacobians.shape[1]),
+        blocks=path.blocks,
     )
 
 
@@ -99,19 +119,44 @@ def _path(problem: Problem, solution: Solution) -> _Path | None:
     width = problem.layout.numel // rows
     if width > WIDEST:
         return None
-    most = MOST_POINTS if system.batched else MOST_SLOW_POINTS
-    most = min(most, MEMORY // (8 * rows * width * max(width, 4)))
-    if most < 10:
+    most = MOST_STEPS if system.batched else MOST_SLOW_STEPS
+    most = min(most, MEMORY // (16 * rows * width * max(width, 4)))
+    if most < FEWEST_STEPS or len(times) < 2:
         return None
-    chosen = np.unique(np.linspace(0, len(times) - 1, min(len(times), most)).astype(int))
-    z = np.stack([solution.checkpoints[i].double().cpu().numpy() for i in chosen])
+    chosen = np.unique(np.linspace(0, len(times) - 1, min(len(times), most + 1)).astype(int))
     t = times[chosen]
     try:
+        z = np.stack([solution.checkpoints[i].double().cpu().numpy() for i in chosen])
+        inner_t, inner_z = _gauss_points(t, z, _values(system, t, z))
         if rows == 1 or not system.batched:
-            return _Path(t, z, system.jacobians(t, z)[0][:, None])
-        return _Path(t, z, _blocks(problem, t, z, rows))
+            jacobians = system.jacobians(inner_t, inner_z)[0][:, None]
+        else:
+            jacobians = _blocks(problem, inner_t, inner_z, rows)
     except (ProblemError, RuntimeError):
         return None
+    return _Path(t, z, jacobians.reshape(len(t) - 1, 2, *jacobians.shape[1:]))
+
+
+def _values(system: Linearized, ts: Vector, zs: Vector) -> Vector:
+    """F at the points, (n, D)."""
+    if not system.batched:
+        return np.stack([system.f(t, z) for t, z in zip(ts, zs, strict=True)])
+    with torch.no_grad():
+        params = {name: p.detach() for name, p in system.problem.params.items()}
+        many = system.field.batched([])
+        return many(torch.from_numpy(ts), torch.from_numpy(zs), params).detach().numpy()
+
+
+def _gauss_points(t: Vector, z: Vector, f: Vector) -> tuple[Vector, Vector]:
+    """Times and states at the two Gauss points of every step, by cubic Hermite interpolation."""
+    theta = 0.5 + np.array([-1.0, 1.0]) * math.sqrt(3) / 6
+    h = np.diff(t)[:, None]
+    times = t[:-1, None] + h * theta
+    x, step = theta[None, :, None], h[:, :, None]
+    left, right = z[:-1, None], z[1:, None]
+    states = left + (3 * x**2 - 2 * x**3) * (right - left)
+    states += step * ((x - 2 * x**2 + x**3) * f[:-1, None] + (x**3 - x**2) * f[1:, None])
+    return times.ravel(), states.reshape(-1, z.shape[1])
 
 
 def _independent_rows(problem: Problem) -> int:
@@ -155,15 +200,9 @@ def _blocks(problem: Problem, ts: Vector, zs: Vector, rows: int) -> Vector:
 
 
 def _fastest(jacobians: Vector) -> Vector:
-    """Largest eigenvalue of the symmetric part over the blocks, (n,): the fastest growth there."""
+    """Largest eigenvalue of the symmetric part over the blocks, (n − 1, 2): the fastest growth."""
     symmetric = (jacobians + jacobians.swapaxes(-1, -2)) / 2
     return np.linalg.eigvalsh(symmetric).max(axis=(-1, -2))
-
-
-def _mean(t: Vector, x: Vector) -> float:
-    """Mean over time."""
-    span = abs(t[-1] - t[0])
-    return abs(float(np.trapezoid(x, t))) / span if span else 0.0
 
 
 def _growth(maps: Vector) -> Vector:
@@ -174,19 +213,27 @@ def _growth(maps: Vector) -> Vector:
     for step in maps:
         product = step @ product
         size = np.linalg.norm(product, ord=2, axis=(-2, -1))
-        size = np.where(size > 0, size, 1e-300)
+        size = np.where(size > 0, size, TINY)
         product = product / size[:, None, None]
         scale += np.log10(size)
         found.append(float(scale.max()))
     return np.array(found)
 
 
-def _cotangent(problem: Problem, solution: Solution, path: _Path, ahead: Vector) -> Vector:
-    """log10 ‖a(t)‖ along the points, a(t1) and the jumps from the loss; −300 where it is zero."""
-    cotangents = loss_vjp(problem, solution.zs.detach().double().cpu())[0].numpy()
-    times, sign = np.asarray(problem.ts[1:]), np.sign(path.t[-1] - path.t[0])
-    blocks = path.jacobians.shape[1]
-    a = np.zeros((blocks, path.z.shape[1] // blocks))
+def _state_growth(path: _Path) -> float:
+    """log10 of the largest state over the first one; 0 from a zero state."""
+    sizes = np.linalg.norm(path.z, axis=1)
+    return _log10(float(sizes.max() / sizes[0])) if sizes[0] > 0 else 0.0
+
+
+def _log10(x: float) -> float:
+    return math.log10(max(x, TINY))
+
+
+def _cotangent(path: _Path, ahead: Vector, times: Sequence[float], cotangents: Vector) -> Vector:
+    """log10 ‖a(t)‖ along the points, from ∂L/∂z at the observation times (K, D)."""
+    sign = np.sign(path.t[-1] - path.t[0])
+    a = np.zeros((path.blocks, path.jacobians.shape[-1]))
     waiting = len(times) - 1
     sizes = np.empty(len(path.t))
     for i in range(len(path.t) - 1, -1, -1):
@@ -195,8 +242,8 @@ def _cotangent(problem: Problem, solution: Solution, path: _Path, ahead: Vector)
         while waiting >= 0 and sign * times[waiting] >= sign * path.t[i]:
             a = a + cotangents[waiting].reshape(a.shape)
             waiting -= 1
-        sizes[i] = norm(a.ravel())
-    return np.log10(np.maximum(sizes, 1e-300))
+        sizes[i] = _log10(norm(a.ravel()))
+    return sizes
 
 
 def _predicted_error(problem: Problem, setup: Setup, path: _Path, back: Vector) -> Vector:
@@ -206,11 +253,12 @@ def _predicted_error(problem: Problem, setup: Setup, path: _Path, back: Vector) 
     Right while they are small; it starts from zero again at every observation time.
     """
     settings = setup.backward
-    blocks = path.jacobians.shape[1]
     scale = float(np.linalg.norm(path.z, axis=1).max()) or 1.0
-    tolerance = (settings.rtol * np.abs(path.z) + settings.atol).reshape(len(path.z), blocks, -1)
+    tolerance = (settings.rtol * np.abs(path.z) + settings.atol).reshape(
+        len(path.z), path.blocks, -1
+    )
     stops, sign = np.asarray(problem.ts[1:-1]), np.sign(path.t[-1] - path.t[0])
-    p = np.zeros_like(path.jacobians[0])
+    p = np.zeros_like(path.jacobians[0, 0])
     found = np.zeros(len(path.t))
     for i in range(len(path.t) - 2, -1, -1):
         if np.any((sign * stops > sign * path.t[i]) & (sign * stops <= sign * path.t[i + 1])):
@@ -242,15 +290,14 @@ def stability_interval(tableau: Tableau) -> float:
     return float(xs[beyond[0]]) if beyond.size else math.inf
 
 
-def _stability_share(tableau: Tableau, path: _Path, eigenvalues: NDArray[Any]) -> float:
+def _stability_share(tableau: Tableau, path: _Path, eigenvalues: Any) -> float:
     """Share of the steps (the first tenth aside) whose size is what stability allows.
 
     h |λ| within a third of the stability interval, for the largest damped, hardly oscillating λ.
     """
     sign = np.sign(path.t[-1] - path.t[0])
     damped = (sign * eigenvalues.real < 0) & (np.abs(eigenvalues.imag) < np.abs(eigenvalues.real))
-    rate = np.where(damped, np.abs(eigenvalues), 0.0).max(axis=(-1, -2))
-    rate = np.maximum(rate[1:], rate[:-1])
+    rate = np.where(damped, np.abs(eigenvalues), 0.0).max(axis=(-1, -2)).mean(axis=1)
     use = rate * np.abs(np.diff(path.t)) / stability_interval(tableau)
     settled = use[len(use) // 10 : -1]
     return float(np.mean((settled > 2 / 3) & (settled < 4 / 3))) if settled.size >= 20 else 0.0

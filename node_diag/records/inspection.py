@@ -60,8 +60,12 @@ class Stability(Record):
     """Of ‖Φ(t ← t0)‖: what a perturbation of z0 becomes."""
     log10_reverse_growth: list[Real]
     """Of ‖Φ(t ← t1)‖: what a perturbation of z(t1) becomes in a reverse-time solve."""
+    log10_state_growth: Real
+    """Of max ‖z(t)‖ / ‖z0‖."""
     log10_cotangent: list[Real]
-    """Of ‖a(t)‖, the adjoint state."""
+    """Of ‖a(t)‖, the adjoint state; −300 where it is zero."""
+    log10_loss_cotangent: Real
+    """Of ‖∂L/∂z‖ over all observations."""
     predicted_error: list[Real]
     """Relative error of a reverse-time solve each of whose steps is wrong by its tolerance."""
     predicted_departure: float | None

@@ -10,6 +10,7 @@ What to do: use a method that stores the trajectory (aca or direct).
 
 from collections.abc import Iterable
 
+from node_diag.diagnosis.reverse_time import departure, evidence, outcome
 from node_diag.diagnosis.rule import Rule, command
 from node_diag.records import Finding, Report
 
@@ -18,11 +19,14 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     """One finding for each failed method that runs backward in time."""
     for method in report.methods:
         if method.status == "failed" and not method.discrete:
+            left = departure(report, method)
             yield rule.finding(
-                f"{method.name}: no gradient at all; {method.failure}",
+                f"{method.name}: the reverse-time solve {outcome(method)}, so there is no gradient "
+                f"at all; {method.failure}" + (f". Before that, {left}" if left else ""),
                 f"train with a method that stores the trajectory: {command(report, method='aca')}",
                 method.name,
                 failure=method.failure,
+                **evidence(report, method),
             )
 
 

@@ -7,6 +7,7 @@ moves, as in three-body problems); then there is nothing to report.
 
 Detected: naive differs from the derivative of the accepted steps by more than ten times the
 reference's uncertainty and more than rtol, and is more than twice as far from the continuous truth.
+Its terms are split by letting one kind of step-size derivative into the graph after another.
 
 What to do: detach the step sizes (aca or direct do).
 """
@@ -14,7 +15,7 @@ What to do: detach the step sizes (aca or direct do).
 from collections.abc import Iterable
 
 from node_diag.diagnosis.rule import Rule, command, continuous, discrete, stored
-from node_diag.records import Finding, Report
+from node_diag.records import Finding, Report, StepSizeTerms
 
 
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
@@ -46,13 +47,28 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
                 f"; error {total:.1e}, against {compared:.1e} for {other.name}"
                 if other and total is not None and compared is not None
                 else ""
-            ),
+            )
+            + _split(method.step_size_terms),
             f"hold the step sizes constant: {command(report, method='aca')}",
             "naive",
             step_size_terms=terms,
             naive_error=total,
             other_method_error=compared,
+            **(method.step_size_terms.model_dump() if method.step_size_terms else {}),
         )
+
+
+def _split(terms: StepSizeTerms | None) -> str:
+    """Where the terms enter, and whose sign they turn around."""
+    if terms is None:
+        return ""
+    text = (
+        f"; by the starting step {terms.start:.1e}, after rejected trials {terms.rejected:.1e}, "
+        f"after accepted steps {terms.accepted:.1e}"
+    )
+    if terms.flipped:
+        text += f"; they turn the sign of {', '.join(terms.flipped)} around"
+    return text
 
 
 RULE = Rule("ND202", "warning", detect)

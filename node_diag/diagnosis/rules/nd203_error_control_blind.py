@@ -7,14 +7,15 @@ polynomial at a huge h·λ. The derivative of the accepted steps is then wrong a
 Detected: the accepted steps mostly grew by the largest factor the controller allows, methods agree
 with the discrete truth, and that is more than 10 % away from the continuous truth.
 
-What to do: bound the step (a fixed-step solver, or a problem split at more observation times);
-tightening rtol does not help.
+What to do: let the error control see the sensitivities (--control sensitivities), or bound the
+step (--max-step); tightening rtol does not help. The first is tried out, and its error is in the
+finding.
 """
 
 import itertools
 from collections.abc import Iterable
 
-from node_diag.diagnosis.rule import Rule, command, continuous, discrete, stored
+from node_diag.diagnosis.rule import Rule, candidates, command, continuous, discrete, stored
 from node_diag.records import Finding, Report
 
 LARGEST_GROWTH = 9.99
@@ -30,17 +31,19 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     far, near = continuous(method), discrete(method)
     if far is None or near is None or far < 0.1 or near > 1e-3 * far:
         return
-    steps = report.problem.t1 - report.problem.t0
+    cured = [c for c in candidates(report) if c.control == "sensitivities" and c.error is not None]
     yield rule.finding(
         f"{method.name} and the other discrete gradients are the derivative of the accepted steps "
         f"(to {near:.1e}), and that is {far:.1e} away from the continuous truth: the error "
-        f"estimate saw nothing, {share:.0%} of the steps grew by the largest factor",
-        "rtol does not help; bound the step: "
-        + command(report, solver="rk4", step_size=abs(steps) / 100),
+        f"estimate saw nothing, {share:.0%} of the steps grew by the largest factor"
+        + (f"; with --control sensitivities it is {cured[0].error:.1e}" if cured else ""),
+        "rtol does not help; let the error control see the sensitivities: "
+        + command(report, control="sensitivities"),
         None,
         discrete_error=near,
         continuous_error=far,
         share_of_steps_at_largest_growth=share,
+        error_with_sensitivities_controlled=cured[0].error if cured else None,
         adjoint_command=command(report, method="adjoint"),
     )
 

@@ -6,12 +6,13 @@ exact flow, and their derivative is further from its than the states are.
 Detected: error against the continuous truth above 1 % and at least a hundred times the error
 against the discrete truth, while the error control does see the problem.
 
-What to do: tighten rtol and atol, or take smaller steps.
+What to do: tighten rtol and atol, or take smaller steps. How far is extrapolated from how the error
+falls with the tolerance, and the setting is run: its error is in the finding.
 """
 
 from collections.abc import Iterable
 
-from node_diag.diagnosis.rule import Rule, command, continuous, discrete, stored
+from node_diag.diagnosis.rule import Rule, candidates, command, continuous, discrete, stored
 from node_diag.diagnosis.rules.nd203_error_control_blind import growing_share
 from node_diag.records import Finding, Report
 
@@ -31,13 +32,30 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         finer = {"step_size": float(f"{0.1 * max(map(abs, report.series.steps.h)):.2g}")}
     else:
         finer = dict.fromkeys(("rtol", "atol"), float(f"{report.config.rtol / 100:.1e}"))
+    does = [
+        c
+        for c in candidates(report)
+        if c.met and c.solver == report.config.solver and c.control == report.config.control
+    ]
+    cheapest = min(does, key=lambda c: c.nfe or 0, default=None)
+    proven = ""
+    if cheapest is not None:
+        finer = (
+            {"step_size": cheapest.step_size}
+            if fixed
+            else {"rtol": cheapest.rtol, "atol": cheapest.atol}
+        )
+        name, value = next(iter(finer.items()))
+        proven = f"; at {name} {value:g} it is {cheapest.error:.1e} ({cheapest.nfe} evaluations)"
     yield rule.finding(
         f"the discrete truth itself is {far:.1e} away from the continuous one with "
-        f"these steps; {method.name} is its derivative to {near:.1e}",
+        f"these steps; {method.name} is its derivative to {near:.1e}{proven}",
         f"{'take smaller steps' if fixed else 'tighten the tolerance'}: {command(report, **finer)}",
         None,
         continuous_error=far,
         discrete_error=near,
+        order=report.recommendation.order if report.recommendation else None,
+        tried=[c.model_dump(exclude_none=True) for c in candidates(report)],
     )
 
 

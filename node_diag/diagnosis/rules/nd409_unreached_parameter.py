@@ -1,0 +1,53 @@
+"""A parameter gets no gradient, or a trained tensor is no parameter.
+
+A parameter that f does not use (a layer that forward forgets, a .data or detach() on the way) stays
+where it is for ever. A tensor that f uses and that requires a gradient, but is held in a list or
+was assigned as a plain attribute, is not in .parameters(): no optimiser sees it, and its gradient
+is in no method's result.
+
+Detected: neither f at five points of the trajectory nor the loss depends on a parameter; or
+autograd's graph of f ends in a tensor that is no parameter.
+
+What to do: use it or remove it; register tensors with nn.Parameter, lists with nn.ParameterList or
+nn.ModuleList.
+"""
+
+from collections.abc import Iterable
+
+from node_diag.diagnosis.rule import Rule
+from node_diag.records import Finding, Report
+
+MOST_NAMED = 5
+
+
+def detect(rule: Rule, report: Report) -> Iterable[Finding]:
+    """One finding for each of the two."""
+    found = report.inspection.dependence if report.inspection else None
+    if found is None:
+        return
+    show = f"node-diag show {report.config.problem}"
+    if found.unreached:
+        yield rule.finding(
+            f"{_listed(found.unreached)} cannot get a gradient: neither f nor the loss uses "
+            f"{'it' if len(found.unreached) == 1 else 'them'}",
+            f"use it in forward, or remove it; all parameters are shown by {show}",
+            None,
+            parameters=found.unreached,
+        )
+    if found.unregistered:
+        yield rule.finding(
+            f"f uses {_listed(found.unregistered)}, which requires a gradient but is not among the "
+            "module's parameters: no optimiser will change it",
+            "wrap it in nn.Parameter, or its list in nn.ParameterList; what is registered is "
+            f"shown by {show}",
+            None,
+            tensors=found.unregistered,
+        )
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+RULE = Rule("ND409", "warning", detect)

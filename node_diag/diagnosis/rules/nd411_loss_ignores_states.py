@@ -1,0 +1,41 @@
+"""The loss does not depend on some of the states it is given.
+
+Nothing then comes back from those observation times: a detach() or .item() in the loss, an index
+that picks one time only, or a loss that is flat there. If it is none of them, every gradient is
+zero but for what the loss takes from the parameters directly.
+
+Detected: ∂L/∂z is exactly zero at some observation times.
+
+What to do: look at the loss; observation times that are not used may be left out.
+"""
+
+from collections.abc import Iterable
+
+from node_diag.diagnosis.rule import Rule
+from node_diag.records import Finding, Report
+
+
+def detect(rule: Rule, report: Report) -> Iterable[Finding]:
+    """One finding; no more than a note while other observation times count."""
+    found = report.inspection.dependence if report.inspection else None
+    if found is None or not found.unused_times:
+        return
+    total, unused = len(report.problem.ts) - 1, len(found.unused_times)
+    which = (
+        "any of the states"
+        if unused == total
+        else f"the states at {unused} of {total} observation times, the first at "
+        f"t = {found.unused_times[0]:.4g}"
+    )
+    finding = rule.finding(
+        f"the loss does not depend on {which}: its derivative there is exactly zero",
+        "look for detach(), .item() or an index in the loss; the problem is shown by "
+        f"node-diag show {report.config.problem}",
+        None,
+        unused=unused,
+        total=total,
+    )
+    yield finding if unused == total else finding.model_copy(update={"severity": "info"})
+
+
+RULE = Rule("ND411", "warning", detect)
