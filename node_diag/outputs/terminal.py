@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from node_diag.outputs import gate_text
+from node_diag.outputs import gate_text, recommendation
 from node_diag.outputs.foreign import plain, shorten
 from node_diag.outputs.method_table import ALWAYS, COLUMNS, VERDICT, Column
 from node_diag.outputs.numbers import count, general
@@ -40,7 +40,7 @@ _VERDICT_STYLES = {
 
 
 def print_report(report: Report, console: Console) -> None:
-    """Print the whole report: header, verdict, methods, findings, gates."""
+    """Print the whole report: header, verdict, methods, findings, gates, recommendation."""
     _print(_header(report), console)
     verdict = headline(report)
     console.print()
@@ -54,6 +54,11 @@ def print_report(report: Report, console: Console) -> None:
     for finding in report.findings:
         _print_finding(finding, console)
     _print_gates(report.gates, console)
+    if text := recommendation.sentence(report):
+        console.print()
+        _print(text, console)
+        if rerun := recommendation.rerun(report):
+            _print_command(rerun, console)
 
 
 def _header(report: Report) -> Text:
@@ -126,8 +131,13 @@ def _print_finding(finding: Finding, console: Console) -> None:
     _print(text.append(plain(finding.message)), console)
     words, command = advice(finding)
     _print(words, console, indent=2)
-    if command:  # on a line of its own and never broken, so that it can be copied
-        console.print(Text(f"  {plain(command)}"), no_wrap=True, overflow="ignore", crop=False)
+    if command:
+        _print_command(command, console)
+
+
+def _print_command(command: str, console: Console) -> None:
+    """On a line of its own and never broken, so that it can be copied."""
+    console.print(Text(f"  {plain(command)}"), no_wrap=True, overflow="ignore", crop=False)
 
 
 def _print(text: Text | str, console: Console, indent: int = 0) -> None:

@@ -1,7 +1,9 @@
 """Figures drawn from a report with matplotlib, each with a description and its numbers."""
 
 from node_diag.outputs.figures import (
+    convergence,
     cost,
+    error_origin,
     gradient_error,
     reconstruction_error,
     step_choice,
@@ -15,7 +17,9 @@ PLOTS: tuple[Plot, ...] = (
     gradient_error.PLOT,
     trajectory.PLOT,
     reconstruction_error.PLOT,
+    error_origin.PLOT,
     steps.PLOT,
+    convergence.PLOT,
     cost.PLOT,
     taylor.PLOT,
     step_choice.PLOT,

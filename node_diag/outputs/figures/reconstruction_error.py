@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from node_diag.outputs.figures.canvas import Handle, blank, decades, label, place
 from node_diag.outputs.figures.curves import method_names, thin, time_span
 from node_diag.outputs.figures.plot import Plot
-from node_diag.outputs.figures.style import INK, looks
+from node_diag.outputs.figures.style import INK, MUTED, looks
 from node_diag.outputs.foreign import shorten
 from node_diag.outputs.numbers import general, scientific
 from node_diag.outputs.table import Table, thinned
@@ -19,6 +19,8 @@ from node_diag.outputs.verdict import listed
 from node_diag.records import Report, Trajectory
 
 _HEIGHT = 2.7
+_LOST = 1.0
+"""Linear growth ends where the trajectory is lost."""
 _DEEPEST = 1e-17
 """Errors below round-off are not worth the decades they would take."""
 
@@ -26,6 +28,14 @@ _DEEPEST = 1e-17
 def select(report: Report) -> dict[str, Trajectory]:
     """Reconstructions that are not the forward trajectory to the last digit, by method."""
     return {n: t for n, t in report.series.reconstruction.items() if t.t and any(t.error)}
+
+
+def prediction(report: Report) -> tuple[list[float], list[float]] | None:
+    """Times and errors that the contraction of the flow predicts, up to a lost trajectory."""
+    stability = report.inspection.stability if report.inspection else None
+    if stability is None:
+        return None
+    return stability.t, [min(e, _LOST) for e in stability.predicted_error]
 
 
 def drawable(errors: Sequence[float]) -> list[float]:
@@ -40,6 +50,8 @@ def draw(report: Report) -> Figure:
     entries: list[tuple[Handle, str]] = [
         (Line2D([], [], color=styles[n].colour, ls=styles[n].dash), shorten(n, 20)) for n in curves
     ]
+    if predicted := prediction(report):
+        entries.append((Line2D([], [], color=MUTED, ls=":"), "predicted from the contraction"))
     title = "Error of the reconstructed state"
     figure, top = blank(title, entries, _HEIGHT + 0.75, _notes(report, curves))
     axes = place(figure, 0.95, top + 0.15, _HEIGHT)
@@ -48,6 +60,9 @@ def draw(report: Report) -> Figure:
         look = styles[name]
         x, y = thin(curve.t), thin(drawable(curve.error))
         axes.plot(x, y, color=look.colour, ls=look.dash, label=name)
+    if predicted:
+        x, y = thin(predicted[0]), thin(drawable(predicted[1]))
+        axes.plot(x, y, color=MUTED, ls=":", lw=1.4, label="predicted")
     axes.set_xlim(*time_span(report))
     axes.set_ylim(*limits(curves))
     low, high = axes.get_ylim()

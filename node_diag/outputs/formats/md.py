@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from node_diag.outputs import gate_text
+from node_diag.outputs import gate_text, recommendation
 from node_diag.outputs.foreign import plain, shorten
 from node_diag.outputs.method_table import CONTINUOUS, DISCRETE, METHOD, NFE, SAVED, TIME, VERDICT
 from node_diag.outputs.page import advice, facts
@@ -28,6 +28,7 @@ class Markdown:
             *(f"{escaped(shorten(n, _NAME_WIDTH))}: {escaped(s)}" for n, s in sentences(report)),
             *map(_finding, report.findings),
             _gates(report.gates),
+            _recommended(report),
             _details(report),
         ]
         return {"report.md": ("\n\n".join(filter(None, parts)) + "\n").encode()}
@@ -84,6 +85,12 @@ def _finding(finding: Finding) -> str:
     lines = [f"- **{finding.severity} {escaped(finding.code)}** {escaped(finding.message)}"]
     lines += [f"  {escaped(text)} {code(command) if command else ''}".rstrip()]
     return "  \n".join(lines)
+
+
+def _recommended(report: Report) -> str:
+    """What to train with."""
+    text, rerun = recommendation.sentence(report), recommendation.rerun(report)
+    return f"{escaped(text)}  \n{code(rerun)}" if rerun else escaped(text)
 
 
 def _gates(gates: list[Gate]) -> str:
