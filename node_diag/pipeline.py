@@ -7,6 +7,7 @@ import math
 import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -31,18 +32,24 @@ from node_diag.measure.clock import time_runs
 from node_diag.measure.counting import count
 from node_diag.measure.trajectory import deviation
 from node_diag.problem import Problem
-from node_diag.records import Inspection, Report
+from node_diag.records import Inspection, Repeatability, Report
 from node_diag.references.second_order import second_order
 from node_diag.registry import METHODS, SOLVERS
 from node_diag.solvers.controller import largest_rms
 from node_diag.solvers.integrate import Settings, Solution, integrate
-from node_diag.truths import Truths, reference_tasks, trusted
+from node_diag.truths import Truths, reference_tasks, repeatable, trusted
 
 __all__ = ["Request", "gate_specs", "run_check"]
 
 Progress = Callable[[str], None]
 EVALUATIONS, HARMLESS = 100, 2**29
 """Evaluations of f in a check, over those of one solve; bytes that may wait for the collector."""
+NOISY_STEPS = 2_000
+"""Trials after which a solve of an f with random numbers in it is given up."""
+NOISY = (
+    "; f gives another value each time it is evaluated, which no step size resolves: call .eval() "
+    "on the module, or draw its random numbers once for each solve"
+)
 NOT_FOR_THE_USER = (
     "Converting a tensor with requires_grad=True to a scalar",  # our t requires grad, not theirs
     "There is a performance drop because we have not yet implemented the batching rule",
@@ -80,7 +87,9 @@ def _run_check(request: Request, progress: Progress) -> Report:
     progress("looking at f")
     repeats = repeatability.inspect(problem)
     progress("forward solve")
-    solution, nfe = _forward(problem, setup)
+    if not repeatable(repeats, config.dtype):
+        setup = _impatient(setup)
+    solution, nfe = _forward(problem, setup, repeats)
     references = reference_tasks(problem, setup, solution, config, repeats)
     runs: dict[str, Callable[[], Any]] = {
         f"{label}: gradient and counts": partial(
@@ -202,12 +211,23 @@ def make_setup(problem: Problem, config: CheckConfig) -> Setup:
     return Setup(forward, backward, record=True)
 
 
-def _forward(problem: Problem, setup: Setup) -> tuple[Solution, int]:
+def _impatient(setup: Setup) -> Setup:
+    """Fewer steps for an f that is never the same: its noise makes the error control go on and on."""
+    few = min(setup.forward.max_steps, NOISY_STEPS)
+    return replace(
+        setup,
+        forward=replace(setup.forward, max_steps=few),
+        backward=replace(setup.backward, max_steps=few),
+    )
+
+
+def _forward(problem: Problem, setup: Setup, repeats: Repeatability) -> tuple[Solution, int]:
     f = Field(problem)
     try:
         solution = integrate(f, problem.flat_z0(), problem.ts, setup.forward)
     except SolveError as error:
-        raise ProblemError(f"the forward solve failed ({error.reason}): {error}") from error
+        cause = "" if repeatable(repeats, str(problem.dtype).removeprefix("torch.")) else NOISY
+        raise ProblemError(f"the forward solve failed ({error.reason}): {error}{cause}") from error
     with torch.no_grad():
         loss = float(problem.loss_of(solution.zs))
     if not math.isfinite(loss):

@@ -37,6 +37,11 @@ class Truths:
     unfrozen: Truth
 
 
+def repeatable(repeats: Repeatability, dtype: str) -> bool:
+    """Whether f gives the same value for the same (t, z), as far as rounding goes."""
+    return repeats.spread <= REPEATABLE[dtype]
+
+
 def reference_tasks(
     problem: Problem,
     setup: Setup,
@@ -45,7 +50,7 @@ def reference_tasks(
     repeats: Repeatability,
 ) -> dict[str, Callable[[], Truth]]:
     """References are computed in float64 on the CPU, at the parameters as they are."""
-    if repeats.spread > REPEATABLE[config.dtype]:
+    if not repeatable(repeats, config.dtype):
         none = NoReferenceError(
             "f gives another value each time it is evaluated, so there is no gradient to know"
         )

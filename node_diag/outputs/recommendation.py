@@ -1,4 +1,4 @@
-"""The cheapest setting that was seen to meet the target: a sentence and the command that runs it."""
+"""The cheapest setting seen to meet the target: a sentence and the command that runs it."""
 
 from __future__ import annotations
 
