@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 from pydantic import ValidationError
 
@@ -45,9 +46,9 @@ def load_report(path: Path) -> Report:
     try:
         return Report.load(file)
     except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror}") from error
-    except (ValidationError, ValueError) as error:
-        raise UsageError(f"{file} is not a node-diag report of schema_version 1") from error
+        raise UsageError(f"cannot read {file}: {error.strerror}") from None
+    except (ValidationError, ValueError, BadZipFile):  # the last one from arrays.npz
+        raise UsageError(f"{file} is not a node-diag report of schema_version 1") from None
 
 
 def load_reports(path: Path) -> Stored:

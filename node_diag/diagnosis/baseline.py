@@ -147,8 +147,9 @@ def _change(
 
 
 def _problem(base: Report, new: Report) -> list[Change]:
-    """The problem itself: its size and times are no options, and nothing compares without them."""
-    facts = {
+    """The problem itself: nothing compares with those of another one."""
+    facts: dict[str, tuple[Any, Any]] = {
+        "problem": (base.problem.name, new.problem.name),
         "states": (base.problem.n_state, new.problem.n_state),
         "parameters": (base.problem.n_params, new.problem.n_params),
         "times": (_times(base), _times(new)),
@@ -249,8 +250,9 @@ def _count(a: float, b: float) -> Judged:
     """Exact: one more is a regression."""
     if a == b:
         return Judged("same", "")
-    by = f"{abs(b - a):,.0f} {'more' if b > a else 'less'} than {a:,.0f}"
-    return Judged("worse" if b > a else "better", by)
+    return (
+        Judged("worse", f"{b - a:,.0f} more") if b > a else Judged("better", f"{a - b:,.0f} less")
+    )
 
 
 def _distance(a: float, b: float) -> Judged:
@@ -286,17 +288,22 @@ def _time(old: MethodRecord, new: MethodRecord, limit: float | None) -> list[Cha
     if old.cost is None or new.cost is None:
         return []
     a, b = (cost.forward_s + cost.backward_s for cost in (old.cost, new.cost))
-    u, v = old.cost.spread_s, new.cost.spread_s
-    return [_change(old.name, "time_s", a, b, judge_time(a, u, b, v, limit), (u, v))]
+    u, v = (c.spread_s if c.repeats > 1 else math.inf for c in (old.cost, new.cost))
+    bars = tuple(bar if math.isfinite(bar) else None for bar in (u, v))
+    return [_change(old.name, "time_s", a, b, judge_time(a, u, b, v, limit), (bars[0], bars[1]))]
 
 
 def judge_time(a: float, u: float, b: float, v: float, limit: float | None) -> Judged:
-    """Times with their spreads: only a limit on the ratio makes them fail."""
+    """Times with their spreads, infinite for single runs: only a limit on the ratio can fail."""
     if not (math.isfinite(a) and math.isfinite(b) and a > 0):
         return Judged("info", "no ratio of times")
-    low = max(b - v / 2, 0.0) / (a + u / 2)
-    high = (b + v / 2) / (a - u / 2) if a > u / 2 else math.inf
-    ratio = f"{b / a:.2f} times as long ({low:.2f} to {high:.2f} with the spread of both)"
+    ratio, low = f"{b / a:.2f} times as long", 0.0
+    if math.isfinite(u + v):
+        low = max(b - v / 2, 0.0) / (a + u / 2)
+        high = (b + v / 2) / (a - u / 2) if a > u / 2 else math.inf
+        ratio += f" ({low:.2f} to {high:.2f} with the spread of both)"
+    else:
+        ratio += " (single runs: the spread is not known)"
     if limit is None or b / a <= limit:
         return Judged("info", ratio)
     if low > limit:
@@ -309,7 +316,7 @@ def _gates(base: list[Gate], new: list[Gate]) -> list[Change]:
     now, changes = _worst(new), list[Change]()
     for (method, metric), old in _worst(base).items():
         verdict = now.get((method, metric))
-        name = f"gate on {metric}"
+        name = f"{metric} gate"
         changes.append(_change(method, name, old, verdict, _gate(old, verdict)))
     return changes
 

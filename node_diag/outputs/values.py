@@ -20,8 +20,8 @@ def show(value: Any) -> str:
 
 def ignored(config: ConfigRecord) -> str:
     """Which findings were not looked for; empty if all were."""
-    parts = [f"only {', '.join(config.select)} were looked for"] if config.select else []
-    parts += [f"{', '.join(config.ignore)} were ignored"] if config.ignore else []
+    parts = [f"only {', '.join(config.select)} looked for"] if config.select else []
+    parts += [f"{', '.join(config.ignore)} left out"] if config.ignore else []
     return f"Findings: {'; '.join(parts)}." if parts else ""
 
 

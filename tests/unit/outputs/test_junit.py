@@ -56,7 +56,7 @@ def test_every_comparison_is_a_case_and_what_got_worse_fails():
     cases = {case.get("name"): case for case in found}
     assert len(cases) == len(new.gates) + len(new.comparison.changes)
     (failure,) = cases["baseline: aca.nfe_backward"]
-    assert failure.get("message") == "worse: aca.nfe_backward 768 → 769: 1 more than 768"
+    assert failure.get("message") == "worse: aca.nfe_backward 768 → 769: 1 more"
     assert found.get("failures") == "3"  # two gates of the stock report fail
 
 
