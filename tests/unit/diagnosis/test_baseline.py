@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from node_diag.diagnosis.baseline import compare, differences, judge_error, judge_time, unknown
+from node_diag.diagnosis.baseline import compare, differences, unknown
+from node_diag.diagnosis.regression import judge_error, judge_time
 from node_diag.records import Report
 from tests.stubs import failed_method, stock_report
 
