@@ -72,6 +72,8 @@ def main() -> None:
     except OSError as error:
         sys.stderr.write(f"error: cannot write to stdout: {error.strerror}\n")
         os._exit(2)
+    if code == INTERRUPTED:
+        sys.stderr.write(f"interrupted; {complaints.kept}\n")
     gc.freeze()  # or the interpreter looks through all of torch for cycles on its way out: 0.6 s
     sys.exit(code)
 
@@ -80,9 +82,7 @@ def _run() -> int:
     try:
         with insistent():
             code = app(standalone_mode=False)
-    except (KeyboardInterrupt, typer.Abort) as error:
-        kept = str(error.__cause__ or error)  # typer puts its own in front
-        sys.stderr.write(f"interrupted; {kept or 'nothing was written'}\n")
+    except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except typer.TyperException as error:
         sys.stderr.write(f"error: {_usage_sentence(error)}\n")

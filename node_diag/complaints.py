@@ -15,6 +15,8 @@ class Complaints:
 
     def __init__(self) -> None:
         self.verbose = False
+        self.kept = "nothing was written"
+        """What is there after Ctrl-C."""
 
     def tell(self, error: NodeDiagError, who: str = "") -> None:
         """One sentence; ``who`` is the problem, where there are several."""

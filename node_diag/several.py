@@ -21,10 +21,6 @@ from node_diag.streams import Streams
 BUG_CODE = 3
 
 
-class InterruptedRun(KeyboardInterrupt):
-    """Ctrl-C after some problems were finished; the sentence says what is kept."""
-
-
 def run_all(
     plan: Plan,
     folder: Path,
@@ -44,7 +40,7 @@ def run_all(
 
     Raises:
         UsageError: the folder cannot be used; nothing was checked.
-        InterruptedRun: Ctrl-C; the reports of the problems that were finished are there.
+        KeyboardInterrupt: the reports of the problems that were finished are there.
     """
     check_run(folder, force=force)
     formats = {name for job in plan.jobs for name in job.resolved.config.report}
@@ -55,8 +51,10 @@ def run_all(
             with _isolated():
                 checked = _checked(job, folder, force=force, streams=streams)
         except KeyboardInterrupt:
-            kept = f"{folder} holds the {len(done)} of {len(plan.jobs)} that were finished"
-            raise InterruptedRun(kept if done else "nothing was written") from None
+            if done:
+                kept = f"the {len(done)} of {len(plan.jobs)} that were finished"
+                complaints.kept = f"{folder} holds {kept}"
+            raise
         done.append(checked)
         put(folder, render(Run(done, [], is_complete=False), formats))
         if checked.report:
