@@ -10,6 +10,7 @@ import torch
 
 from node_diag import records
 from node_diag.config import resolve
+from node_diag.errors import UsageError
 from node_diag.field import Field, validate
 from node_diag.gradients.base import MethodRun, run
 from node_diag.gradients.lookup import method_of
@@ -107,6 +108,9 @@ def check(
     for name in ("methods", "gates"):
         if isinstance(flags[name], str):
             flags[name] = [flags[name]]
+    for name in ("baseline", "max_slowdown", "ignore_config", "timeout"):
+        if name in flags:
+            raise UsageError(f"{name} is for the command only: check(...) writes and ends nothing")
     resolved = resolve(flags, {}, None)
     request = Request(problem, resolved.config, problem.name, sources=resolved.sources)
     with torch.random.fork_rng():  # the caller's random numbers go on as if nothing had happened

@@ -286,6 +286,8 @@ def _config_record(request: Request) -> ConfigRecord:
         seed=config.seed,
         repeat=config.repeat,
         gates=[spec.expression for spec in gate_specs(config, request.sources)],
+        select=config.select,
+        ignore=config.ignore,
         report=config.report,
         sources=dict(request.sources),
     )

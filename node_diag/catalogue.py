@@ -6,7 +6,7 @@ import ast
 
 from node_diag.builtins import builtin_descriptions
 from node_diag.errors import UsageError
-from node_diag.registry import FINDINGS, METHODS, SOLVERS, suggest
+from node_diag.registry import FINDINGS, METHODS, SOLVERS, code_of, suggest
 
 Entry = dict[str, str | list[str]]
 
@@ -23,7 +23,7 @@ def _entries(kind: str) -> list[Entry]:
         ]
     if kind == "findings":
         return [
-            {"name": _code(name), "description": text}
+            {"name": code_of(name), "description": text}
             for name, text in FINDINGS.descriptions().items()
         ]
     registry = SOLVERS if kind == "solvers" else METHODS
@@ -56,17 +56,13 @@ def _with_aliases(entry: Entry) -> str:
     return f"{entry['name']} = {', '.join(aliases)}" if aliases else str(entry["name"])
 
 
-def _code(name: str) -> str:
-    return name.split("-", 1)[0].upper()
-
-
 def explain(code: str) -> str:
     """The text of a finding: the docstring of its rule.
 
     Raises:
         UsageError: there is no such code.
     """
-    rules = {_code(name): path for name, path in FINDINGS.paths.items()}
+    rules = {code_of(name): path for name, path in FINDINGS.paths.items()}
     wanted = code.upper()
     if wanted not in rules:
         raise UsageError(

@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-import tomllib
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,8 +19,13 @@ from pydantic import (
     model_validator,
 )
 
+from node_diag.config_file import PROBLEMS, Entry, entries, read_file
 from node_diag.errors import UsageError
-from node_diag.registry import METHODS, OUTPUTS, SOLVERS, suggest
+from node_diag.registry import METHODS, OUTPUTS, SOLVERS, finding_codes, suggest
+
+LISTS = ("methods", "gates", "max_grad_error", "report", "select", "ignore")
+"""Options with several values; in the environment they are separated by commas."""
+_SINGULAR = {"methods": "method", "gates": "gate"}
 
 
 class CheckConfig(BaseModel):
@@ -52,8 +55,20 @@ class CheckConfig(BaseModel):
     repeat: int | None = Field(default=None, ge=1)
     max_grad_error: list[str] = []
     gates: list[str] = []
+    select: list[str] = []
+    ignore: list[str] = []
     report: list[str] = ["html", "png", "json", "csv"]
     report_dir: str | None = None
+    timeout: float | None = None
+    baseline: str | None = None
+    max_slowdown: float | None = None
+    ignore_config: bool = False
+
+    @field_validator(*LISTS, mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: Any) -> Any:
+        one = isinstance(value, str | int | float) and not isinstance(value, bool)
+        return [str(value)] if one else value
 
     @field_validator("solver")
     @classmethod
@@ -83,8 +98,21 @@ class CheckConfig(BaseModel):
     def _known_outputs(cls, names: list[str]) -> list[str]:
         return list(dict.fromkeys(OUTPUTS.canonical(name) for name in _split(names)))
 
+    @field_validator("select", "ignore")
+    @classmethod
+    def _known_codes(cls, names: list[str]) -> list[str]:
+        wanted = list(dict.fromkeys(name.upper() for name in _split(names)))
+        known = finding_codes()
+        for name in wanted:
+            if not any(code.startswith(name) for code in known):
+                raise UsageError(
+                    f"unknown finding '{name}'{suggest(name, known)} Run 'node-diag list findings'."
+                )
+        return wanted
+
     @field_validator(
-        "rtol", "atol", "adjoint_rtol", "adjoint_atol", "step_size", "max_step", "target_error"
+        *("rtol", "atol", "adjoint_rtol", "adjoint_atol", "step_size", "max_step"),
+        *("target_error", "timeout", "max_slowdown"),
     )
     @classmethod
     def _positive(cls, value: float | None, info: ValidationInfo) -> float | None:
@@ -119,6 +147,11 @@ def option_text(value: Any) -> str:
     )
 
 
+def flag_of(name: str) -> str:
+    """The flag of an option: ``methods`` → ``--method``."""
+    return f"--{_SINGULAR.get(name, name).replace('_', '-')}"
+
+
 def _split(names: list[str]) -> list[str]:
     """Comma-separated entries, taken apart."""
     return [part.strip() for name in names for part in name.split(",") if part.strip()]
@@ -132,22 +165,30 @@ class Resolved(BaseModel):
 
 
 def resolve(
-    flags: Mapping[str, Any], environment: Mapping[str, str], file: Path | None
+    flags: Mapping[str, Any],
+    environment: Mapping[str, str],
+    file: Path | None,
+    entry: Entry | None = None,
 ) -> Resolved:
-    """Flags over NODE_DIAG_* over the configuration file over defaults.
+    """Flags over NODE_DIAG_* over the problem's entry over the file's other keys over defaults.
 
     Args:
         flags: by option name; None or an empty list means not given.
         environment: the process's environment.
         file: pyproject.toml, node-diag.yaml, or None.
+        entry: what the file's ``problems`` says of the problem.
 
     Raises:
         UsageError: an unknown key or an impossible value, and where it came from.
     """
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
+    name = file.name if file else ""
+    table = read_file(file) if file else {}
+    table.pop(PROBLEMS, None)
     for layer, origin in (
-        (read_file(file) if file else {}, str(file.name) if file else ""),
+        (table, name),
+        (entry.options, f"{name}: {PROBLEMS}: {entry.name}") if entry else ({}, ""),
         (_from_environment(environment), "environment"),
         ({key: value for key, value in flags.items() if value not in (None, [], ())}, "flag"),
     ):
@@ -168,16 +209,15 @@ def resolve(
 
 def _origin(key: str, origin: str) -> str:
     if origin == "flag":
-        singular = {"methods": "method", "gates": "gate"}.get(key, key)
-        return f"flag --{singular.replace('_', '-')}"
+        return f"flag {flag_of(key)}"
     if origin == "environment":
         return f"environment NODE_DIAG_{key.upper()}"
     return f"{origin}: {key}"
 
 
 def _require_known(key: str, origin: str) -> None:
-    known = list(CheckConfig.model_fields)
-    if key not in known:
+    if key not in CheckConfig.model_fields:
+        known = [*CheckConfig.model_fields, PROBLEMS]
         raise UsageError(f"unknown key '{key}' in {origin}{suggest(key, known)}")
 
 
@@ -188,52 +228,24 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         key = name.removeprefix(prefix).lower()
         if not name.startswith(prefix) or name == "NODE_DIAG_DEBUG":
             continue
+        if key == PROBLEMS:
+            continue
         _require_known(key, f"environment variable {name}")
-        is_list = key in ("methods", "report", "gates", "max_grad_error")
-        found[key] = value.split(",") if is_list else value
+        found[key] = value.split(",") if key in LISTS else value
     return found
 
 
-def read_file(path: Path) -> dict[str, Any]:
-    """The node-diag table of a pyproject.toml, or a whole YAML file.
+def configured_problems(environment: Mapping[str, str], file: Path | None) -> list[Entry]:
+    """What ``check`` without PROBLEM checks: NODE_DIAG_PROBLEMS, or else the file's ``problems``.
 
     Raises:
-        UsageError: the file cannot be read or does not hold a table.
+        UsageError: an entry cannot be used.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        if path.suffix == ".toml":
-            table = tomllib.loads(text).get("tool", {}).get("node-diag")
-            if table is None:
-                raise UsageError(f"{path} has no [tool.node-diag] table")
-        else:
-            import yaml
-
-            table = yaml.safe_load(text) or {}
-    except UsageError:
-        raise
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except Exception as error:
-        raise UsageError(f"{path} is not valid: {error}") from error
-    if not isinstance(table, dict):
-        raise UsageError(f"{path} must hold keys and values")
-    return {str(key).replace("-", "_"): value for key, value in table.items()}
-
-
-def find_file(start: Path) -> Path | None:
-    """node-diag.yaml or a pyproject.toml with a node-diag table, up to the repository root."""
-    for folder in (start, *start.parents):
-        yaml_file, toml_file = folder / "node-diag.yaml", folder / "pyproject.toml"
-        if yaml_file.is_file():
-            return yaml_file
-        if toml_file.is_file() and b"node-diag" in toml_file.read_bytes():
-            with suppress(Exception), toml_file.open("rb") as stream:
-                if "node-diag" in tomllib.load(stream).get("tool", {}):
-                    return toml_file
-        if (folder / ".git").exists():
-            return None
-    return None
+    options = [name for name in CheckConfig.model_fields if name != "report_dir"]
+    if named := environment.get(f"NODE_DIAG_{PROBLEMS.upper()}"):
+        return entries(_split([named]), f"NODE_DIAG_{PROBLEMS.upper()}", options)
+    table = read_file(file) if file else {}
+    return entries(table.get(PROBLEMS, []), file.name if file else "", options)
 
 
 def process_environment() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Ctrl-C that is not lost.
+"""Ctrl-C, and the end of the time allowed, that are not lost.
 
 Python drops exceptions raised inside weak-reference callbacks, finalizers and autograd hooks, and a
 KeyboardInterrupt may well land in one while counting is on. So it is raised again, twice a second,
@@ -13,23 +13,75 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
 
+AGAIN = 0.5
+"""Seconds after which an exception that was dropped is raised again."""
+
+
+class TimedOutError(KeyboardInterrupt):
+    """The time allowed is over. It passes wherever Ctrl-C does."""
+
+
+_pending: list[type[KeyboardInterrupt]] = []
+"""What SIGALRM raises; empty while nothing is to be raised."""
+
+
+def can_interrupt() -> bool:
+    """Whether signals can end what this thread does."""
+    main = threading.current_thread() is threading.main_thread()
+    return main and hasattr(signal, "SIGALRM")
+
 
 @contextmanager
 def insistent() -> Generator[None]:
     """Inside it, SIGINT raises KeyboardInterrupt until one arrives outside."""
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGALRM"):
+    if not can_interrupt():
         yield
         return
-    before = [(number, signal.signal(number, _raise)) for number in (signal.SIGINT, signal.SIGALRM)]
+    before = [
+        (signal.SIGINT, signal.signal(signal.SIGINT, _interrupt)),
+        (signal.SIGALRM, signal.signal(signal.SIGALRM, _alarm)),
+    ]
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        calm()
         for number, handler in before:
             signal.signal(number, handler)
 
 
-def _raise(number: int, frame: FrameType | None) -> None:
+@contextmanager
+def expiring(seconds: float) -> Generator[None]:
+    """Inside it, TimedOutError is raised once the seconds are over, until one arrives outside.
+
+    For use inside :func:`insistent`; Ctrl-C that arrives meanwhile goes on being raised.
+    """
+    if not can_interrupt():
+        yield
+        return
+    _pending[:] = [TimedOutError]
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        if KeyboardInterrupt not in _pending:
+            calm()
+
+
+def calm() -> None:
+    """Raise nothing any more."""
+    signal.setitimer(signal.ITIMER_REAL, 0.0)
+    _pending.clear()
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
     del number, frame
-    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    _pending[:] = [KeyboardInterrupt]
+    signal.setitimer(signal.ITIMER_REAL, AGAIN)
     raise KeyboardInterrupt
+
+
+def _alarm(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    if _pending:  # else it fired while it was being switched off
+        signal.setitimer(signal.ITIMER_REAL, AGAIN)
+        raise _pending[0]

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 Tasks = Mapping[str, Callable[[], Any]]
+_children: set[int] = set()
+"""Those at work."""
 
 
 def compute(tasks: Tasks, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
@@ -37,19 +39,30 @@ def compute(tasks: Tasks, progress: Callable[[str], None] = lambda _: None) -> d
         with os.fdopen(os.dup(results), "rb") as pipe:
             payload = pipe.read()
         _, status = os.waitpid(child, 0)
-        child = 0
+        _children.discard(child)
     finally:
         os.close(queue)
         os.close(results)
-        if child:  # interrupted: leave no child behind
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
+        _end(child)  # interrupted: leave no child behind
     if status == 0:
         done |= pickle.loads(payload)
     missing = {name: tasks[name] for name in names if name not in done}
     done |= _work(missing, iter(missing), progress)
     return {name: done[name] for name in names}
+
+
+def end_children() -> None:
+    """End every child that is still at work."""
+    for child in list(_children):
+        _end(child)
+
+
+def _end(child: int) -> None:
+    if child in _children:
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        _children.discard(child)
 
 
 def _work(tasks: Tasks, names: Any, progress: Callable[[str], None]) -> dict[str, Any]:
@@ -85,7 +98,9 @@ def _fork(tasks: Tasks, names: list[str], queue: int) -> tuple[int, int]:
         child = os.fork()
     if child == 0:
         os.close(results)
+        _children.clear()
         _serve(tasks, names, queue, out)
+    _children.add(child)
     os.close(out)
     return child, results
 

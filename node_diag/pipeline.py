@@ -212,7 +212,7 @@ def make_setup(problem: Problem, config: CheckConfig) -> Setup:
 
 
 def _impatient(setup: Setup) -> Setup:
-    """Fewer steps for an f that is never the same: its noise makes the error control go on and on."""
+    """Fewer steps for an f that is never the same: its noise keeps the error control busy."""
     few = min(setup.forward.max_steps, NOISY_STEPS)
     return replace(
         setup,

@@ -105,3 +105,13 @@ SOLVERS = Registry(
 METHODS = MethodRegistry("method", "node_diag.gradients.methods", "METHOD")
 FINDINGS = Registry("finding", "node_diag.diagnosis.rules", "RULE")
 OUTPUTS = Registry("output", "node_diag.outputs.formats", "OUTPUT")
+
+
+def code_of(name: str) -> str:
+    """Code of a finding by the name of its file: ``nd101-reverse-time-instability`` → ``ND101``."""
+    return name.split("-", 1)[0].upper()
+
+
+def finding_codes() -> list[str]:
+    """Codes of all findings."""
+    return [code_of(name) for name in FINDINGS.names()]

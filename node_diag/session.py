@@ -7,57 +7,139 @@ import contextlib
 import shlex
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from node_diag.baselines import Baseline, Baselines
 from node_diag.config import (
+    LISTS,
     CheckConfig,
     Resolved,
-    find_file,
+    configured_problems,
+    flag_of,
     option_text,
     process_environment,
     resolve,
 )
+from node_diag.config_file import Entry, configuration_file, stem
+from node_diag.deadline import deadline
 from node_diag.errors import UsageError
 from node_diag.outputs.base import prepare, write
 from node_diag.records import Report
-from node_diag.streams import Streams
-
-__all__ = ["Streams", "describe", "run"]
+from node_diag.streams import Progress, Streams
 
 
-def run(
-    spec: str,
-    assignments: list[str],
-    flags: Mapping[str, Any],
-    file: Path | None,
-    *,
-    force: bool,
-    streams: Streams,
-) -> tuple[Report, Path]:
+@dataclass(frozen=True)
+class Job:
+    """One check to run.
+
+    Attributes:
+        name: what it is called in messages, and its folder in a run of several.
+        is_named: whether the configuration gave that name; the report is called so then.
+        spec: PROBLEM.
+        overrides: keyword arguments of the problem.
+        resolved: its options.
+        baseline: the earlier report it is held against.
+    """
+
+    name: str
+    is_named: bool
+    spec: str
+    overrides: Mapping[str, Any]
+    resolved: Resolved
+    baseline: Baseline | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The checks of one command, and the problems of a baseline that none of them is about."""
+
+    jobs: list[Job]
+    missing: list[str]
+    report_dir: str | None
+
+
+def plan(
+    spec: str | None, assignments: list[str], flags: Mapping[str, Any], file: Path | None
+) -> Plan:
+    """What the command line, the environment and the configuration ask for together.
+
+    Args:
+        spec: PROBLEM, or the name the configuration gives to one; None: all that it lists.
+        assignments: ``NAME=VALUE`` from ``--set``.
+        flags: options by name.
+        file: the configuration file, if one was named.
+
+    Raises:
+        UsageError: it is not clear what to check, or an option cannot be used.
+    """
+    source, environment = configuration_file(file), process_environment()
+    listed = configured_problems(environment, source)
+    if spec is None:
+        chosen = listed
+        _require_some(chosen, assignments)
+    else:
+        named = [entry for entry in listed if entry.is_named and entry.name == spec]
+        chosen = named or [Entry(spec, stem(spec))]
+    overrides = parse_assignments(assignments)
+    jobs = [
+        Job(
+            entry.name,
+            entry.is_named,
+            entry.spec,
+            {**entry.overrides, **overrides},
+            resolve(flags, environment, source, entry),
+        )
+        for entry in chosen
+    ]
+    baselines, alone = Baselines(), spec is not None
+    jobs = [
+        replace(
+            job, baseline=baselines.of(job.name, job.resolved.config, job.overrides, alone=alone)
+        )
+        for job in jobs
+    ]
+    # One that was picked on purpose does not make the others missing.
+    missing = [] if spec is not None else baselines.missing()
+    return Plan(jobs, missing, jobs[0].resolved.config.report_dir)
+
+
+def _require_some(listed: list[Entry], assignments: list[str]) -> None:
+    if not listed:
+        raise UsageError(
+            "there is nothing to check: name a PROBLEM (node-diag list problems), or list some "
+            "under 'problems' in [tool.node-diag] of pyproject.toml"
+        )
+    if assignments:
+        raise UsageError(
+            f"--set {assignments[0]} is for one PROBLEM; name it, or set it in its configuration"
+        )
+
+
+def run(job: Job, folder: Path, *, force: bool, streams: Streams) -> Report:
     """Check a problem and write its report folder.
 
     Raises:
         UsageError, ProblemError: it could not run; nothing was written.
     """
-    overrides = parse_assignments(assignments)
-    if file is not None and not file.is_file():
-        raise UsageError(f"there is no configuration file '{file}'")
-    resolved = resolve(flags, process_environment(), file or find_file(Path.cwd()))
-    config = resolved.config
-    folder = Path(config.report_dir) if config.report_dir else _default_folder(spec)
+    config = job.resolved.config
+    folder = folder.absolute()  # the module may go elsewhere
     prepare(folder, force=force)
     # What the module prints is not the result: stdout is for that alone.
     with streams.progress() as progress, contextlib.redirect_stdout(sys.stderr):
         progress("importing torch")
-        found = _check(spec, overrides, resolved, progress)
+        found = _check(job, progress)
+        if job.baseline is not None:
+            found.comparison = job.baseline.judge(found, job.name, config.max_slowdown)
+            found.summary.exit_code = max(found.summary.exit_code, int(found.comparison.failed > 0))
         progress("writing the report")
         write(found, folder, config.report, force=force)
-    return found, folder
+    return found
 
 
-def _check(spec: str, overrides: dict[str, Any], resolved: Resolved, progress: Any) -> Report:
+def _check(job: Job, progress: Progress) -> Report:
     import gc
 
     import torch
@@ -65,21 +147,21 @@ def _check(spec: str, overrides: dict[str, Any], resolved: Resolved, progress: A
     from node_diag.loader import load
     from node_diag.pipeline import Request, gate_specs, run_check
 
+    resolved = job.resolved
     config = resolved.config
     gate_specs(config, resolved.sources)  # a misspelt gate is told before the work, not after
     gc.freeze()  # the modules imported so far stay; the collector need not go through them again
     torch.manual_seed(config.seed)
-    problem = load(spec, overrides)
-    torch.set_default_device(None)  # the module may have set one, which is not for our tensors
-    request = Request(
-        problem,
-        config,
-        spec,
-        overrides,
-        resolved.sources,
-        command_line(spec, overrides, config, resolved.sources),
-    )
-    return run_check(request, progress)
+    overrides = dict(job.overrides)
+    progress(f"importing {job.spec}")
+    with deadline(config.timeout, lambda: progress.stage):
+        problem = load(job.spec, overrides)
+        if job.is_named:
+            problem.name = job.name
+        torch.set_default_device(None)  # the module may have set one, which is not for our tensors
+        line = command_line(job.spec, overrides, config, resolved.sources)
+        request = Request(problem, config, job.spec, overrides, resolved.sources, line)
+        return run_check(request, progress)
 
 
 def describe(spec: str, assignments: list[str]) -> str:
@@ -142,24 +224,27 @@ def command_line(
     for name, value in overrides.items():
         is_word = isinstance(value, str) and _literal(value) == value
         words += ["--set", f"{name}={value}" if is_word else f"{name}={value!r}"]
-    flag = {"methods": "method", "gates": "gate"}
     for name in CheckConfig.model_fields:
         value = getattr(config, name)
         if name in ("report", "report_dir") or name not in sources:
             continue
-        if name == "methods":
+        if name in LISTS and name not in ("gates", "max_grad_error"):
             value = [",".join(value)]
-        for one in value if isinstance(value, list) else [value]:
-            words += [f"--{flag.get(name, name).replace('_', '-')}", option_text(one)]
+        if value is True:
+            words.append(flag_of(name))
+        elif value is not False:
+            for one in value if isinstance(value, list) else [value]:
+                words += [flag_of(name), option_text(one)]
     return shlex.join(words)
 
 
-def _default_folder(spec: str) -> Path:
-    name = Path(spec.partition(":")[0]).stem or "problem"
+def default_folder(*parts: str) -> Path:
+    """A folder in ``reports`` that is not there yet: the parts, and the time."""
+    parent = Path("reports", *parts)
     stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-    folder = Path("reports", name, stamp)
+    folder = parent / stamp
     number = 2
     while folder.exists():
-        folder = Path("reports", name, f"{stamp}-{number}")
+        folder = parent / f"{stamp}-{number}"
         number += 1
     return folder

@@ -56,6 +56,7 @@ class Progress:
     """Called with the name of each stage; a spinner on a terminal, a line each elsewhere."""
 
     def __init__(self, streams: Streams) -> None:
+        self.stage = "starting"
         self._streams = streams
         self._status: Status | None = None
         if not streams.quiet and streams.err.is_terminal:
@@ -64,6 +65,7 @@ class Progress:
 
     def __call__(self, stage: str) -> None:
         """Show that a stage begins."""
+        self.stage = stage
         if self._status is not None:
             self._status.update(stage)
         else:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from node_diag.config import CheckConfig, option_text
 from node_diag.records import Candidate, ErrorRecord, Finding, MethodRecord, Report, Severity
-from node_diag.registry import FINDINGS
+from node_diag.registry import FINDINGS, code_of
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,22 @@ class Rule:
         )
 
 
+def is_wanted(code: str, select: Sequence[str], ignore: Sequence[str]) -> bool:
+    """Whether a finding was asked for.
+
+    Both hold beginnings of codes. The longer one that fits decides; of two equal ones, ``ignore``.
+    """
+    chosen = max((len(prefix) for prefix in select if code.startswith(prefix)), default=-1)
+    left_out = max((len(prefix) for prefix in ignore if code.startswith(prefix)), default=-1)
+    return chosen > left_out or (left_out < 0 and not select)
+
+
 def diagnose(report: Report) -> list[Finding]:
-    """Findings of all rules, errors first, then by code."""
+    """Findings of all rules that were asked for, errors first, then by code."""
     rank = {"error": 0, "warning": 1, "info": 2}
-    rules: list[Rule] = [FINDINGS.load(name) for name in FINDINGS.names()]
+    config = report.config
+    wanted = [n for n in FINDINGS.names() if is_wanted(code_of(n), config.select, config.ignore)]
+    rules: list[Rule] = [FINDINGS.load(name) for name in wanted]
     found = [finding for rule in rules for finding in rule.detect(rule, report)]
     return sorted(found, key=lambda finding: (rank[finding.severity], finding.code))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from node_diag.errors import UsageError
 
 RECORD = "report.json"
 _OURS = frozenset({RECORD, "report.html", "report.md", "arrays.npz", "junit.xml"})
+INDEX = frozenset({"summary.json", "index.html", "junit.xml"})
+"""What lies beside the report folders of a run of several problems."""
 _FOLDERS = {"figures": ".png", "tables": ".csv"}
 """What a report folder holds: files, and folders of files of one kind."""
 
@@ -25,6 +27,70 @@ def check(folder: Path, *, force: bool) -> None:
     folder = folder.absolute()
     try:
         _may_replace(folder, force=force)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    _try(folder)
+
+
+def check_run(folder: Path, *, force: bool) -> None:
+    """As :func:`check`, of a folder that is to hold the report folders of several problems.
+
+    Raises:
+        UsageError: it holds something else, or an earlier run and ``force`` is off, or cannot be
+            written to.
+    """
+    folder = folder.absolute()
+    try:
+        present = sorted(folder.iterdir()) if folder.is_dir() else []
+        if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+            raise UsageError(f"'{folder}' is not a folder; choose another one with --report-dir.")
+        for path in present:
+            if path.is_dir() and not path.is_symlink():
+                _may_replace(path, force=True)
+            elif path.name not in INDEX:
+                raise UsageError(
+                    f"'{folder}' holds '{path.name}', so it is not a run that may be replaced; "
+                    "choose another folder with --report-dir."
+                )
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    if present and not force:
+        raise UsageError(f"'{folder}' holds reports already; pass --force to replace them.")
+    _try(folder)
+
+
+def put(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Put files beside the report folders of a run, each as a whole.
+
+    Raises:
+        UsageError: it cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            partial = _sibling(folder / name, "partial")
+            try:
+                partial.write_bytes(content)
+                partial.replace(folder / name)
+            finally:
+                partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def prune(folder: Path, keep: Collection[str]) -> None:
+    """Remove the reports of an earlier run of problems that the finished one does not have."""
+    for path in folder.iterdir():
+        if path.is_dir() and path.name not in keep:
+            _may_replace(path, force=True)
+            shutil.rmtree(path)
+        elif path.name in INDEX and path.name not in keep:
+            path.unlink()
+
+
+def _try(folder: Path) -> None:
+    """Make sure that a folder can be made there; leaves nothing behind."""
+    try:
         missing = _missing_parents(folder)
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)

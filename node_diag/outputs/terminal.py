@@ -7,14 +7,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from node_diag.outputs import gate_text, recommendation
+from node_diag.outputs import comparing, gate_text, recommendation
 from node_diag.outputs.foreign import plain, shorten
 from node_diag.outputs.method_table import ALWAYS, COLUMNS, VERDICT, Column
 from node_diag.outputs.numbers import count, general
 from node_diag.outputs.page import advice
 from node_diag.outputs.second_order import sentences
+from node_diag.outputs.values import ignored
 from node_diag.outputs.verdict import headline, method_word
-from node_diag.records import Finding, Gate, MethodRecord, Report
+from node_diag.records import Comparison, Finding, Gate, MethodRecord, Report
 
 _GAP = 2
 _NAME_WIDTH = 24
@@ -30,6 +31,12 @@ _STYLES = {
     "error": "bold red",
     "warning": "yellow",
     "info": "cyan",
+}
+_CHANGE_STYLES = {
+    "better": "green",
+    "worse": "bold red",
+    "missing": "bold red",
+    "inconclusive": "yellow",
 }
 _VERDICT_STYLES = {
     "pass": "bold green",
@@ -54,11 +61,28 @@ def print_report(report: Report, console: Console) -> None:
     for finding in report.findings:
         _print_finding(finding, console)
     _print_gates(report.gates, console)
+    if left_out := ignored(report.config):
+        console.print()
+        _print(Text(left_out, "dim"), console)
+    if report.comparison:
+        console.print()
+        print_comparison(report.comparison, console)
     if text := recommendation.sentence(report):
         console.print()
         _print(text, console)
         if rerun := recommendation.rerun(report):
             _print_command(rerun, console)
+
+
+def print_comparison(comparison: Comparison, console: Console) -> None:
+    """What changed since the baseline."""
+    _print(Text(plain(comparing.sentence(comparison)), "bold"), console)
+    for change in comparing.told(comparison):
+        style = _CHANGE_STYLES.get(change.verdict, "")
+        text = Text.assemble((change.verdict, style), f"  {plain(comparing.claim(change))}")
+        _print(text, console)
+    for note in comparison.notes:
+        _print(Text(plain(note), "dim"), console, indent=2)
 
 
 def _header(report: Report) -> Text:

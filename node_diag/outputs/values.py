@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from node_diag.outputs.foreign import shorten
 from node_diag.outputs.numbers import NOTHING, count, general
+from node_diag.records import ConfigRecord
 
 LONGEST = 200
 _MOST_ITEMS = 12
@@ -15,6 +16,13 @@ _MOST_ITEMS = 12
 def show(value: Any) -> str:
     """One line for a number, text, list or mapping; long ones end in ``…``."""
     return shorten(_text(value), LONGEST)
+
+
+def ignored(config: ConfigRecord) -> str:
+    """Which findings were not looked for; empty if all were."""
+    parts = [f"only {', '.join(config.select)} looked for"] if config.select else []
+    parts += [f"{', '.join(config.ignore)} left out"] if config.ignore else []
+    return f"Findings: {'; '.join(parts)}." if parts else ""
 
 
 def _text(value: Any) -> str:

@@ -59,7 +59,8 @@ def headline(report: Report) -> Headline:
     wrong = _wrong(report)
     gates = _gates_sentence(report.gates)
     overall = _overall(report, wrong)
-    word = WORDS[overall] if report.gates else UNGATED[overall]
+    regressed = bool(report.comparison and report.comparison.failed)
+    word = WORDS[overall] if report.gates or regressed else UNGATED[overall]
     return Headline(overall, word, _title(report, wrong), _sentence(report), gates)
 
 
@@ -108,6 +109,8 @@ def _overall(report: Report, wrong: list[str]) -> Verdict:
     verdicts = {gate.verdict for gate in report.gates} | {m.verdict for m in report.methods}
     if wrong or "fail" in verdicts or any(f.severity == "error" for f in report.findings):
         return "fail"
+    if report.comparison and report.comparison.failed:
+        return "fail"
     if "inconclusive" in verdicts or report.summary.exit_code:
         return "inconclusive"
     return "pass" if "pass" in verdicts else "info"
@@ -115,6 +118,9 @@ def _overall(report: Report, wrong: list[str]) -> Verdict:
 
 def _title(report: Report, wrong: list[str]) -> str:
     parts = _accusations(report, wrong)
+    if report.comparison and report.comparison.failed:
+        parts.append("the baseline is not met")
+        parts[0] = parts[0][:1].upper() + parts[0][1:] if len(parts) == 1 else parts[0]
     if parts:
         return "; ".join(parts)
     if any(f.severity == "error" for f in report.findings):

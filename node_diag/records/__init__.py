@@ -45,6 +45,8 @@ from node_diag.records.references import (
 from node_diag.records.report import (
     SCHEMA_VERSION,
     Candidate,
+    Change,
+    Comparison,
     ConfigRecord,
     Environment,
     Finding,
@@ -67,6 +69,8 @@ __all__ = [
     "RESERVED",
     "SCHEMA_VERSION",
     "Candidate",
+    "Change",
+    "Comparison",
     "ConfigRecord",
     "Cost",
     "Coupling",

@@ -60,6 +60,10 @@ class ConfigRecord(Record):
     repeat: int | None
     """Null: two to five times, as many as fit into a quarter of a second."""
     gates: list[str] = []
+    select: list[str] = []
+    """Codes, or beginnings of codes, of the findings that were looked for; empty: all."""
+    ignore: list[str] = []
+    """Those that were left out."""
     report: list[str] = []
     sources: dict[str, str] = {}
     """Where a value that is not a default came from: "flag --rtol", "pyproject.toml: rtol", …"""
@@ -124,6 +128,36 @@ class Summary(Record):
     failed: int
     inconclusive: int
     exit_code: int
+
+
+class Change(Record):
+    """One number of the baseline beside the same number now."""
+
+    method: str | None
+    """Null: it belongs to the solve, or to the whole problem."""
+    metric: str
+    base: Real | str | None
+    base_uncertainty: Real | None = None
+    new: Real | str | None
+    new_uncertainty: Real | None = None
+    verdict: Literal["same", "better", "worse", "inconclusive", "missing", "new", "info"]
+    fails: bool
+    reason: str
+    """One sentence: what changed, and by which rule it was judged."""
+
+
+class Comparison(Record):
+    """A check held against an earlier one, its baseline."""
+
+    baseline: str
+    """The file or folder, as it was named."""
+    created: str | None
+    """When the baseline was made; null if it has no such problem."""
+    changes: list[Change]
+    notes: list[str] = []
+    """What differs between the two runs and is no result: versions, ignored options."""
+    failed: int
+    """Changes that fail the comparison, those that could not be decided included."""
 
 
 class Trajectory(Record):
@@ -216,6 +250,8 @@ class Report(Record):
     """Null without a continuous reference, or where that is zero."""
     paper_cost: dict[str, dict[str, PaperCost]] = {}
     """By method: ``evaluations``, ``memory``, ``depth``."""
+    comparison: Comparison | None = None
+    """With ``--baseline``."""
 
     _arrays: dict[str, Any] = PrivateAttr(default_factory=dict[str, Any])
 

@@ -134,7 +134,8 @@ def test_users_file_end_to_end(node_diag, user_file, tmp_path):
         (["check", "linear", "--rtoll", "1"], "--rtoll (Possible options: --atol, --rtol)"),
         (["check", "linear", "--rtol", "abc"], "invalid value for '--rtol'"),
         (["check", "linear", "--report-dir"], "'--report-dir' requires an argument"),
-        (["check"], "missing argument 'problem'. Run 'node-diag check --help'."),
+        (["check"], "there is nothing to check: name a PROBLEM"),
+        (["compare", "a"], "missing argument 'new'. Run 'node-diag compare --help'."),
         (["check", "linear", "vanderpol"], "unexpected extra argument(s) (vanderpol)"),
         (["list", "solver"], "'solver' is not one of 'problems', 'solvers'"),
     ],
@@ -377,8 +378,13 @@ def test_report_redraws_from_the_record(node_diag, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--help",), ("--version",), ("list",), ("explain", "ND101"), ("check", "--help")]
-)
+    "arguments",
+    [
+        ("--help",), ("--version",), ("list",), ("explain", "ND101"), ("check", "--help"),
+        ("doctor", "--help"), ("init", "--help"), ("init", "new.py"), ("compare", "--help"),
+        ("report", "--help"),
+    ],
+)  # fmt: skip
 def test_light_commands_never_import_torch(arguments, tmp_path):
     code = (
         "import sys\n"
@@ -402,6 +408,12 @@ def test_redrawing_never_imports_torch(node_diag, tmp_path):
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=tmp_path)
+    compare = code.replace(
+        "'report', 'out', '--report-dir', 'again', '--report', 'html,png,csv,md,junit'",
+        "'compare', 'out', 'again'",
+    )
+    assert "compare" in compare
+    subprocess.run([sys.executable, "-c", compare], check=True, capture_output=True, cwd=tmp_path)
 
 
 def test_importing_the_package_does_not_import_torch():

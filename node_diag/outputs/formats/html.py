@@ -30,14 +30,14 @@ class Html:
 
     def render(self, report: Report) -> dict[str, bytes]:
         """report.html."""
-        text = _environment().get_template("report.html").render(_context(report))
+        text = environment().get_template("report.html").render(_context(report))
         return {"report.html": text.encode()}
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
     """Everything is escaped; what is not a template's own text is made inert before that."""
-    environment = Environment(
+    made = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
@@ -45,8 +45,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"short": _short, "whole": _whole, "tokens": _tokens}
-    return environment
+    made.filters |= {"short": _short, "whole": _whole, "tokens": _tokens}
+    return made
 
 
 def _inert(value: Any) -> Any:

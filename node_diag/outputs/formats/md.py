@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 
-from node_diag.outputs import gate_text, recommendation
+from node_diag.outputs import comparing, gate_text, recommendation
 from node_diag.outputs.foreign import plain, shorten
 from node_diag.outputs.method_table import CONTINUOUS, DISCRETE, METHOD, NFE, SAVED, TIME, VERDICT
 from node_diag.outputs.page import advice, facts
 from node_diag.outputs.second_order import sentences
+from node_diag.outputs.values import ignored
 from node_diag.outputs.verdict import WORDS, headline
-from node_diag.records import Finding, Gate, Report
+from node_diag.records import Comparison, Finding, Gate, Report
 
 _NAME_WIDTH = 60
 _COLUMNS = (METHOD, VERDICT, CONTINUOUS, DISCRETE, NFE, SAVED, TIME)
@@ -28,6 +29,8 @@ class Markdown:
             *(f"{escaped(shorten(n, _NAME_WIDTH))}: {escaped(s)}" for n, s in sentences(report)),
             *map(_finding, report.findings),
             _gates(report.gates),
+            escaped(ignored(report.config)),
+            compared(report.comparison) if report.comparison else "",
             _recommended(report),
             _details(report),
         ]
@@ -100,6 +103,16 @@ def _gates(gates: list[Gate]) -> str:
         for g in gates
     ]
     return "\n".join(["**Gates**", "", *lines]) if lines else ""
+
+
+def compared(comparison: Comparison) -> str:
+    """What changed since the baseline."""
+    lines = [
+        f"- {change.verdict}: {escaped(comparing.claim(change))}"
+        for change in comparing.told(comparison)
+    ]
+    lines += [f"- {escaped(note)}" for note in comparison.notes]
+    return "\n".join([f"**{escaped(comparing.sentence(comparison))}**", "", *lines]).rstrip()
 
 
 def _details(report: Report) -> str:

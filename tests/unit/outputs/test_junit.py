@@ -1,12 +1,13 @@
-"""junit.xml: one test case per gate."""
+"""junit.xml: one test case per gate, or per method, and per comparison."""
 
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
+from node_diag.diagnosis.baseline import compare
 from node_diag.outputs.formats.junit import OUTPUT
 from node_diag.records import Report
-from tests.stubs import gate, stock_report
+from tests.stubs import COSTS, failed_method, gate, method, stock_report
 from tests.unit.outputs import hostile
 
 
@@ -39,8 +40,24 @@ def test_a_failure_names_numbers_and_source(stock):
     assert "--max-grad-error" in failure.text
 
 
-def test_no_gates_no_cases():
-    assert suite(stock_report(gates=[])).get("tests") == "0"
+def test_without_gates_there_is_a_case_per_method_and_a_failed_one_fails():
+    found = suite(stock_report(gates=[], methods=[method("aca"), failed_method(why="underflow")]))
+    assert [case.get("name") for case in found] == ["aca", "direct"]
+    assert (found.get("tests"), found.get("failures"), found.get("errors")) == ("2", "1", "0")
+    (failure,) = found[1]
+    assert failure.get("message") == "failed: underflow"
+
+
+def test_every_comparison_is_a_case_and_what_got_worse_fails():
+    base, new = stock_report(), stock_report()
+    new.methods[1].cost = COSTS["aca"].model_copy(update={"nfe_backward": 769})
+    new.comparison = compare(base, new, baseline="base.json")
+    found = suite(new)
+    cases = {case.get("name"): case for case in found}
+    assert len(cases) == len(new.gates) + len(new.comparison.changes)
+    (failure,) = cases["baseline: aca.nfe_backward"]
+    assert failure.get("message") == "worse: aca.nfe_backward 768 → 769: 1 more"
+    assert found.get("failures") == "3"  # two gates of the stock report fail
 
 
 def test_hostile_texts_are_well_formed_xml():

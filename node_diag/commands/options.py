@@ -1,0 +1,62 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Format(StrEnum):
+    """What goes to stdout."""
+
+    table = "table"
+    json = "json"
+    markdown = "markdown"
+    github = "github"
+
+
+class ListFormat(StrEnum):
+    """The same where it is a list."""
+
+    table = "table"
+    json = "json"
+
+
+PROBLEM = "Built-in name, path/to/file.py[:attr] or module[:attr]."
+FORMATS = "html, png, json, csv, md, junit. [default: html,png,json,csv]"
+
+Problem = Annotated[str, typer.Argument(help=PROBLEM)]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="Keyword argument of the problem; repeatable."
+    ),
+]
+Formats = Annotated[list[str] | None, typer.Option("--report", help=FORMATS)]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing report folder.")]
+OutputFormat = Annotated[Format, typer.Option(help="What to print on stdout.")]
+Listing = Annotated[ListFormat, typer.Option("--output-format", help="How to print it.")]
+Configuration = Annotated[
+    Path | None, typer.Option("--config", help="Configuration file instead of the one found.")
+]
+MaxSlowdown = Annotated[
+    float | None,
+    typer.Option(
+        metavar="RATIO",
+        help="Fail if a method takes so many times as long as in the baseline. [default: no limit]",
+    ),
+]
+IgnoreConfig = Annotated[
+    bool,
+    typer.Option(
+        "--ignore-config", help="Compare even if the baseline was made with other settings."
+    ),
+]
+ExitZero = Annotated[
+    bool, typer.Option("--exit-zero", help="Exit with 0 even if a gate or the baseline fails.")
+]
+Open = Annotated[bool, typer.Option("--open", help="Open the report in the browser.")]
+NoColor = Annotated[bool, typer.Option("--no-color", help="No colours.")]

@@ -1,0 +1,1 @@
+"""Files that ``node-diag init`` copies; nothing here is imported."""
