@@ -67,7 +67,7 @@ def _columns(labels: Sequence[str]) -> int:
     return max(1, int((WIDTH - 2 * EDGE) / max(widths)))
 
 
-def place(figure: Figure, left: float, top: float, height: float, right: float = 0.25) -> Axes:
+def place(figure: Figure, left: float, top: float, height: float, right: float = 0.35) -> Axes:
     """Axes ``height`` inches high, ``top`` inches below the figure's upper edge."""
     total = figure.get_figheight()
     return figure.add_axes(

@@ -99,9 +99,11 @@ def draw(report: Report) -> Figure:
     title = f"Gradient error against the {errors.truth} truth"
     figure, top = blank(title, _entries(errors, styles), height + 0.95, _notes(report, errors))
     names = [shorten(t, 28) for t in errors.tensors]
-    axes = place(figure, label_width(names), top + 0.25, height)
+    low, high = limits(errors)
+    room = 0.25 if low < 1 < high else 0.1  # for the words above the line of 100 %
+    axes = place(figure, label_width(names), top + room, height)
     axes.set_xscale("log")
-    axes.set_xlim(*limits(errors))
+    axes.set_xlim(low, high)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_yticks(range(len(names)), names)
     axes.tick_params(axis="y", length=0)
@@ -199,7 +201,7 @@ def _markers(
         if value is not None and not value <= _SMALLEST:
             edge, side, space = high / inset, "right", f"{{}}{_SPACE}"
         axes.plot(edge, y, ls="none", marker=look.marker, color=look.colour, mfc="none", ms=5)
-        axes.text(edge, y, space.format(text), size=9, ha=side, va="center")
+        axes.text(edge, y, space.format(text), size=10, ha=side, va="center")
 
 
 def absent(report: Report) -> str:

@@ -19,6 +19,8 @@ from node_diag.outputs.verdict import listed
 from node_diag.records import Report, Trajectory
 
 _HEIGHT = 2.7
+_HEADROOM = 0.1
+"""Decades above the largest error, so that no curve runs along the upper edge."""
 _DEEPEST = 1e-17
 """Errors below round-off are not worth the decades they would take."""
 
@@ -64,7 +66,7 @@ def draw(report: Report) -> Figure:
 def limits(curves: dict[str, Trajectory]) -> tuple[float, float]:
     """Powers of ten around all errors."""
     found = [e for c in curves.values() for e in drawable(c.error) if e > _DEEPEST] or [1e-3]
-    low, high = math.floor(math.log10(min(found))), math.ceil(math.log10(max(found)))
+    low, high = math.floor(math.log10(min(found))), math.ceil(math.log10(max(found)) + _HEADROOM)
     return 10.0**low, 10.0 ** min(max(high, low + 1), 307)
 
 
@@ -87,6 +89,9 @@ def absent(report: Report) -> str:
     exact = [name for name, curve in report.series.reconstruction.items() if curve.error]
     if exact:
         return f"The states that {listed(exact)} reconstructed are exact to the last digit."
+    failed = [m.name for m in report.methods if m.status == "failed"]
+    if failed:
+        return f"No states were reconstructed: {listed(failed)} failed before there were any."
     return "No method ran through reconstructed states: all of them use stored ones."
 
 
