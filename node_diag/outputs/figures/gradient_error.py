@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from node_diag.outputs.figures.canvas import Handle, blank, decades, label, label_width, place
 from node_diag.outputs.figures.curves import method_names
 from node_diag.outputs.figures.plot import Plot
-from node_diag.outputs.figures.style import BAND, INK, MUTED, RULE, Look, looks
+from node_diag.outputs.figures.style import BAND, INK, MUTED, RULE, SMALL, Look, looks
 from node_diag.outputs.foreign import shorten
 from node_diag.outputs.numbers import scientific, uncertain
 from node_diag.outputs.table import Table
@@ -169,7 +169,7 @@ def _whole(axes: Axes) -> None:
             1.0,
             " 100 %",
             transform=axes.get_xaxis_transform(),
-            size=10,
+            size=SMALL,
             va="bottom",
             ha="center",
         )
@@ -201,7 +201,7 @@ def _markers(
         if value is not None and not value <= _SMALLEST:
             edge, side, space = high / inset, "right", f"{{}}{_SPACE}"
         axes.plot(edge, y, ls="none", marker=look.marker, color=look.colour, mfc="none", ms=5)
-        axes.text(edge, y, space.format(text), size=10, ha=side, va="center")
+        axes.text(edge, y, space.format(text), size=SMALL, ha=side, va="center")
 
 
 def absent(report: Report) -> str:

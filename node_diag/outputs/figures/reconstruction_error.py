@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from node_diag.outputs.figures.canvas import Handle, blank, decades, label, place
 from node_diag.outputs.figures.curves import method_names, thin, time_span
 from node_diag.outputs.figures.plot import Plot
-from node_diag.outputs.figures.style import INK, looks
+from node_diag.outputs.figures.style import INK, SMALL, looks
 from node_diag.outputs.foreign import shorten
 from node_diag.outputs.numbers import general, scientific
 from node_diag.outputs.table import Table, thinned
@@ -56,7 +56,13 @@ def draw(report: Report) -> Figure:
     if low < 1 < high:
         axes.axhline(1, color=INK, lw=1)
         axes.text(
-            1.0, 1, "100 %", transform=axes.get_yaxis_transform(), size=10, ha="right", va="bottom"
+            1.0,
+            1,
+            "100 %",
+            transform=axes.get_yaxis_transform(),
+            size=SMALL,
+            ha="right",
+            va="bottom",
         )
     decades(axes.yaxis)
     label(axes, "t   (the reverse solve runs from t1 to t0)", "relative error", left=0.65)

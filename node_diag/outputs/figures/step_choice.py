@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from node_diag.outputs.figures.canvas import Handle, blank, decades, label, place
 from node_diag.outputs.figures.plot import Plot
-from node_diag.outputs.figures.style import INK, MUTED, Look, looks
+from node_diag.outputs.figures.style import INK, MUTED, SMALL, Look, looks
 from node_diag.outputs.foreign import shorten
 from node_diag.outputs.numbers import scientific
 from node_diag.outputs.table import Table
@@ -57,13 +57,18 @@ def draw(report: Report) -> Figure:
     axes.plot(curve["steps"], drawable(curve["round_off"]), color=MUTED, ls=":")
     axes.axvline(curve["chosen"], color=INK, lw=1)
     axes.text(
-        curve["chosen"], 1.0, " chosen", transform=axes.get_xaxis_transform(), size=10, va="bottom"
+        curve["chosen"],
+        1.0,
+        " chosen",
+        transform=axes.get_xaxis_transform(),
+        size=SMALL,
+        va="bottom",
     )
     if 0 < curve["bar"] < math.inf:
         axes.axhline(curve["bar"], color=INK, lw=1)
         axes.text(
             0.005, curve["bar"], "stated uncertainty", transform=axes.get_yaxis_transform(),
-            size=10, ha="left", va="bottom",
+            size=SMALL, ha="left", va="bottom",
         )  # fmt: skip
     decades(axes.xaxis)
     decades(axes.yaxis)

@@ -139,7 +139,7 @@ def _notes(report: Report, curves: dict[str, Trajectory], shown: int) -> list[st
         if gone:
             t, furthest = gone
             notes.append(
-                f"{shorten(name, 20)} leaves the frame at t = {general(t)} and gets as far as "
+                f"{shorten(name, 20)} leaves the frame at t = {general(t)} and reaches "
                 f"|z| = {scientific(furthest)}: axes clipped."
             )
     return notes
@@ -167,7 +167,9 @@ def describe(report: Report) -> str:
     t0, t1 = time_span(report)
     text = f"Forward trajectory from t0 = {general(t0)} to t1 = {general(t1)}"
     if not report.series.reconstruction:
-        return f"{text}. No method reconstructs it."
+        failed = [m.name for m in report.methods if m.status == "failed"]
+        why = f"No states were reconstructed: {listed(failed)} failed." if failed else ""
+        return f"{text}. {why or 'No method reconstructs it.'}"
     parts = [
         f"{shorten(m.name)} is off by {scientific(m.reconstruction.max_error)} at worst and by "
         f"{scientific(m.reconstruction.initial_error)} at t0"
