@@ -194,6 +194,11 @@ def test_hostile_texts_are_only_text():
     assert body.find("img") == body.find("h4") == []
     assert hostile.SCRIPT in body.text
     assert hostile.MATH in body.text
+    assert hostile.TEMPLATE in body.text
+    assert hostile.ARABIC in body.text
+    assert "\x00" not in body.text
+    for tag in ("p", "dt", "dd", "th", "td"):
+        assert any(hostile.TEMPLATE in each.text for each in body.find(tag)), tag
     assert "\x1b" not in body.text
     assert "\u202e" not in body.text
     assert not re.search("x{1000}", body.find("table")[0].text)
