@@ -292,6 +292,14 @@ def test_a_failed_method_says_why():
     assert "step underflow at t = 13.2" in Tree(page(report)).root.text
 
 
+def test_evidence_does_not_say_the_message_again():
+    report = stock_report()
+    finding = report.findings[0]
+    finding.message, finding.evidence = "adjoint: it broke at 3", {"failure": "it broke", "t": 3}
+    article = Tree(page(report)).root.find("article")[0]
+    assert [dt.text for dt in article.find("dt")] == ["t"]
+
+
 def test_the_command_configuration_and_glossary_are_there(stock):
     text = " ".join(Tree(page(stock)).root.text.split())
     assert stock.command in text
