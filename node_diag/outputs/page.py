@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
 from node_diag.outputs import gate_text
 from node_diag.outputs.foreign import plain
@@ -56,8 +58,12 @@ def advice(finding: Finding) -> tuple[str, str]:
 
 
 def evidence(finding: Finding) -> list[tuple[str, str]]:
-    """What the finding rests on."""
-    return [(name.replace("_", " "), show(value)) for name, value in finding.evidence.items()]
+    """What the finding rests on, apart from what its message quotes."""
+    return [
+        (name.replace("_", " "), show(value))
+        for name, value in finding.evidence.items()
+        if not (isinstance(value, str) and value in finding.message)  # which has said it
+    ]
 
 
 def gates(report: Report) -> Table:
@@ -153,11 +159,19 @@ def _view(title: str, meaning: str, reference: ReferenceRecord | MissingReferenc
         ("norm of the gradient", general(reference.norm)),
     ]
     details = [
-        (name.replace("_", " "), show(value))
+        (name.replace("_", " "), show(_worded(value)))
         for name, value in reference.details.items()
         if name != "v_curve"  # which is a figure
     ]
     return ReferenceView(title, True, meaning, "", known + details)
+
+
+def _worded(value: Any) -> Any:
+    """A mapping with words for keys instead of identifiers."""
+    if not isinstance(value, Mapping):
+        return value
+    pairs = cast("Mapping[Any, Any]", value).items()
+    return {str(key).replace("_", " "): item for key, item in pairs}
 
 
 def _bias(

@@ -259,7 +259,7 @@ class _Run:
                 self.graph != "traced"
             ):  # a clipped step is t1 − t, which has a graph; its retry has not
                 step = number(step)
-            h = step * factor if not clipped or number(ratio) > 1.0 else h
+            h = step * factor if not (clipped and accepted) else h  # also where the ratio is NaN
 
     def _first(self, k0: Tensor) -> Time:
         if self.settings.first_step is not None:
@@ -334,12 +334,22 @@ class _Run:
                 self._now(),
             )
 
+    def _first_bad(self, trial: Trial) -> str:
+        """The stage of the last trial in which f was not finite first."""
+        for i, k in enumerate(trial.ks):
+            if not bool(torch.isfinite(k).all()):
+                step, stages = len(self.grid.h) + 1, len(trial.ks)
+                return f" (f is not finite in stage {i + 1} of {stages} of step {step})"
+        return ""
+
     def _refuse_tiny(self, h: float, trial: Trial) -> None:
         if abs(h) > 16 * math.ulp(max(abs(self._now()), abs(self.span) * 1e-6)):
             return
         if not bool(torch.isfinite(trial.z1).all()):
             raise NonFiniteError(
-                f"the state becomes NaN or infinite after t = {self._now():.6g}", self._now()
+                f"the state becomes NaN or infinite after t = {self._now():.6g}"
+                f"{self._first_bad(trial)}",
+                self._now(),
             )
         raise StepUnderflowError(
             f"the step size underflowed at t = {self._now():.6g}: no step down to {abs(h):.1e} "

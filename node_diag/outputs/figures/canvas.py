@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
@@ -11,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from node_diag.outputs.figures.style import MUTED
+from node_diag.outputs.figures.style import MUTED, SMALL
 
 WIDTH = 7.2
 """Inches. At 12 points, text stays legible when the figure is printed at half this width."""
@@ -21,6 +22,8 @@ TITLE_ID = "title"
 EDGE = 0.1
 LEGEND_ROW = 0.26
 NOTE_ROW = 0.22
+_NOTE_CHARACTERS = 82
+"""Of a note in one row, where capitals and digits are few."""
 _LEGEND_CHARACTER, _LEGEND_HANDLE = 0.085, 0.64
 """Inches of an average character of a legend, and of its line and the gaps around it."""
 _CHARACTER = 0.092
@@ -37,6 +40,7 @@ def blank(
 
     Gives the figure and the inches from its upper edge to where the axes may begin.
     """
+    notes = [line for note in notes for line in textwrap.wrap(note, _NOTE_CHARACTERS)]
     columns = _columns([label for _, label in entries])
     rows = -(-len(entries) // columns) if entries else 0
     top = TITLE + LEGEND_ROW * rows + 0.12
@@ -55,7 +59,7 @@ def blank(
         )
     for i, note in enumerate(reversed(notes)):
         y = (EDGE + NOTE_ROW * i) / total
-        figure.text(EDGE / WIDTH, y, note, size=10, color=MUTED, va="bottom")
+        figure.text(EDGE / WIDTH, y, note, size=SMALL, color=MUTED, va="bottom")
     return figure, top
 
 
@@ -67,7 +71,7 @@ def _columns(labels: Sequence[str]) -> int:
     return max(1, int((WIDTH - 2 * EDGE) / max(widths)))
 
 
-def place(figure: Figure, left: float, top: float, height: float, right: float = 0.25) -> Axes:
+def place(figure: Figure, left: float, top: float, height: float, right: float = 0.35) -> Axes:
     """Axes ``height`` inches high, ``top`` inches below the figure's upper edge."""
     total = figure.get_figheight()
     return figure.add_axes(

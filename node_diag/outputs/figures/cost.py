@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from node_diag.outputs.figures.canvas import WIDTH, Handle, blank, label_width, place
 from node_diag.outputs.figures.curves import method_names
 from node_diag.outputs.figures.plot import Plot
-from node_diag.outputs.figures.style import INK, MUTED, Look, looks
+from node_diag.outputs.figures.style import INK, MUTED, PAPER, SMALL, Look, looks
 from node_diag.outputs.foreign import shorten
 from node_diag.outputs.numbers import NOTHING, count, size
 from node_diag.outputs.table import Table
@@ -83,7 +83,7 @@ def draw(report: Report) -> Figure:
 
 
 def _diamond() -> Line2D:
-    return Line2D([], [], color=INK, marker="D", mfc="none", mew=1.4, ms=7, ls="none")
+    return Line2D([], [], color=INK, marker="D", mfc=PAPER, mew=1.4, ms=7, ls="none")
 
 
 def amount(quantity: str, value: float) -> str:
@@ -102,11 +102,13 @@ def _panel(axes: Axes, quantity: str, entries: list[Bar], styles: dict[str, Look
             colour = styles[bar.method].colour
             axes.barh(i, bar.measured - low, left=low, height=0.62, color=colour, label=bar.method)
         if bar.formula and math.isfinite(bar.formula):
-            axes.plot(bar.formula, i, ls="none", marker="D", mfc="none", color=INK, mew=1.4, ms=7)
+            axes.plot(bar.formula, i, ls="none", marker="D", mfc=PAPER, color=INK, mew=1.4, ms=7)
         numbers = (bar.measured, bar.formula)
         for x, value, colour in zip(_columns(axes), numbers, (INK, MUTED), strict=True):
             text = NOTHING if value is None else amount(quantity, value)
-            axes.text(x, i, text, transform=where, va="center", ha="right", size=11, color=colour)
+            axes.text(
+                x, i, text, transform=where, va="center", ha="right", size=SMALL, color=colour
+            )
     axes.set_yticks(range(len(entries)), [shorten(bar.method, 20) for bar in entries])
     axes.set_ylim(len(entries) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
@@ -137,7 +139,7 @@ def _headings(axes: Axes, title: str, y: float) -> None:
     scale = "  (log scale)" if axes.get_xscale() == "log" else ""
     axes.text(0, y, title + scale, transform=axes.transAxes)
     for x, text in zip(_columns(axes), ("measured", "formula"), strict=True):
-        axes.text(x, y, text, transform=axes.transAxes, ha="right", size=10, color=MUTED)
+        axes.text(x, y, text, transform=axes.transAxes, ha="right", size=SMALL, color=MUTED)
 
 
 def absent(report: Report) -> str:

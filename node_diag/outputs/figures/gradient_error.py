@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from node_diag.outputs.figures.canvas import Handle, blank, decades, label, label_width, place
 from node_diag.outputs.figures.curves import method_names
 from node_diag.outputs.figures.plot import Plot
-from node_diag.outputs.figures.style import BAND, INK, MUTED, RULE, Look, looks
+from node_diag.outputs.figures.style import BAND, INK, MUTED, RULE, SMALL, Look, looks
 from node_diag.outputs.foreign import shorten
 from node_diag.outputs.numbers import scientific, uncertain
 from node_diag.outputs.table import Table
@@ -99,9 +99,11 @@ def draw(report: Report) -> Figure:
     title = f"Gradient error against the {errors.truth} truth"
     figure, top = blank(title, _entries(errors, styles), height + 0.95, _notes(report, errors))
     names = [shorten(t, 28) for t in errors.tensors]
-    axes = place(figure, label_width(names), top + 0.25, height)
+    low, high = limits(errors)
+    room = 0.25 if low < 1 < high else 0.1  # for the words above the line of 100 %
+    axes = place(figure, label_width(names), top + room, height)
     axes.set_xscale("log")
-    axes.set_xlim(*limits(errors))
+    axes.set_xlim(low, high)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_yticks(range(len(names)), names)
     axes.tick_params(axis="y", length=0)
@@ -167,7 +169,7 @@ def _whole(axes: Axes) -> None:
             1.0,
             " 100 %",
             transform=axes.get_xaxis_transform(),
-            size=10,
+            size=SMALL,
             va="bottom",
             ha="center",
         )
@@ -199,7 +201,7 @@ def _markers(
         if value is not None and not value <= _SMALLEST:
             edge, side, space = high / inset, "right", f"{{}}{_SPACE}"
         axes.plot(edge, y, ls="none", marker=look.marker, color=look.colour, mfc="none", ms=5)
-        axes.text(edge, y, space.format(text), size=9, ha=side, va="center")
+        axes.text(edge, y, space.format(text), size=SMALL, ha=side, va="center")
 
 
 def absent(report: Report) -> str:

@@ -18,6 +18,8 @@ from node_diag.outputs.figures.style import BAND, INK, MUTED, PAPER, RULE, SERIE
 
 _DPI = 144
 _POINTS_PER_INCH = 72
+_ABOVE = 4
+"""Points above the legend that stay, so that no browser cuts its letters off."""
 _COLOURS = {INK: "ink", MUTED: "muted", RULE: "rule", BAND: "band", PAPER: "paper"} | {
     colour: f"series-{i + 1}" for i, colour in enumerate(SERIES_COLOURS)
 }
@@ -77,7 +79,7 @@ def _opened(text: str, description: str) -> str:
     match = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', text)
     if match is None:
         raise ValueError("the SVG has no viewBox")
-    top, width, height = TITLE * _POINTS_PER_INCH, float(match[1]), float(match[2])
+    top, width, height = TITLE * _POINTS_PER_INCH - _ABOVE, float(match[1]), float(match[2])
     # The style element would apply to the whole page, so the page's own CSS has it instead.
     body = re.sub(
         r"<defs>\s*<style.*?</style>\s*</defs>", "", text[text.index(">") + 1 :], flags=re.S

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from node_diag.outputs.figures.canvas import Handle, blank, decades, label, place
 from node_diag.outputs.figures.curves import method_names, thin, time_span
 from node_diag.outputs.figures.plot import Plot
-from node_diag.outputs.figures.style import INK, MUTED, looks
+from node_diag.outputs.figures.style import INK, MUTED, SMALL, looks
 from node_diag.outputs.foreign import shorten
 from node_diag.outputs.numbers import general, scientific
 from node_diag.outputs.table import Table, thinned
@@ -21,6 +21,8 @@ from node_diag.records import Report, Trajectory
 _HEIGHT = 2.7
 _LOST = 1.0
 """Linear growth ends where the trajectory is lost."""
+_HEADROOM = 0.1
+"""Decades above the largest error, so that no curve runs along the upper edge."""
 _DEEPEST = 1e-17
 """Errors below round-off are not worth the decades they would take."""
 
@@ -69,7 +71,13 @@ def draw(report: Report) -> Figure:
     if low < 1 < high:
         axes.axhline(1, color=INK, lw=1)
         axes.text(
-            1.0, 1, "100 %", transform=axes.get_yaxis_transform(), size=10, ha="right", va="bottom"
+            1.0,
+            1,
+            "100 %",
+            transform=axes.get_yaxis_transform(),
+            size=SMALL,
+            ha="right",
+            va="bottom",
         )
     decades(axes.yaxis)
     label(axes, "t   (the reverse solve runs from t1 to t0)", "relative error", left=0.65)
@@ -79,7 +87,7 @@ def draw(report: Report) -> Figure:
 def limits(curves: dict[str, Trajectory]) -> tuple[float, float]:
     """Powers of ten around all errors."""
     found = [e for c in curves.values() for e in drawable(c.error) if e > _DEEPEST] or [1e-3]
-    low, high = math.floor(math.log10(min(found))), math.ceil(math.log10(max(found)))
+    low, high = math.floor(math.log10(min(found))), math.ceil(math.log10(max(found)) + _HEADROOM)
     return 10.0**low, 10.0 ** min(max(high, low + 1), 307)
 
 
@@ -102,6 +110,9 @@ def absent(report: Report) -> str:
     exact = [name for name, curve in report.series.reconstruction.items() if curve.error]
     if exact:
         return f"The states that {listed(exact)} reconstructed are exact to the last digit."
+    failed = [m.name for m in report.methods if m.status == "failed"]
+    if failed:
+        return f"No states were reconstructed: {listed(failed)} failed before there were any."
     return "No method ran through reconstructed states: all of them use stored ones."
 
 

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from node_diag.outputs.figures.canvas import Handle, blank, decades, label, place
 from node_diag.outputs.figures.plot import Plot
-from node_diag.outputs.figures.style import INK, MUTED, looks
+from node_diag.outputs.figures.style import INK, MUTED, SMALL, Look, looks
 from node_diag.outputs.foreign import shorten
 from node_diag.outputs.numbers import scientific
 from node_diag.outputs.table import Table
@@ -36,9 +36,9 @@ def draw(report: Report) -> Figure:
     """Distance from the chosen value: plain and extrapolated differences, round-off as measured."""
     curve = select(report)
     entries: list[tuple[Handle, str]] = [
-        (Line2D([], [], color=_PLAIN.colour, marker=_PLAIN.marker), "central difference"),
-        (Line2D([], [], color=_BETTER.colour, marker=_BETTER.marker), "extrapolated"),
-        (Line2D([], [], color=MUTED, ls="--"), "measured round-off"),
+        (_handle(_PLAIN), "central difference"),
+        (_handle(_BETTER), "extrapolated"),
+        (Line2D([], [], color=MUTED, ls=":"), "measured round-off"),
     ]
     title = f"Choice of the step: {shorten(curve['line'], 40)}"
     figure, top = blank(title, entries, _HEIGHT + 0.75, [])
@@ -46,22 +46,38 @@ def draw(report: Report) -> Figure:
     axes.set_xscale("log")
     axes.set_yscale("log")
     for look, values in ((_PLAIN, curve["plain"]), (_BETTER, curve["extrapolated"])):
-        axes.plot(curve["steps"], drawable(values), color=look.colour, marker=look.marker, ms=4)
-    axes.plot(curve["steps"], drawable(curve["round_off"]), color=MUTED, ls="--")
+        axes.plot(
+            curve["steps"],
+            drawable(values),
+            color=look.colour,
+            ls=look.dash,
+            marker=look.marker,
+            ms=4,
+        )
+    axes.plot(curve["steps"], drawable(curve["round_off"]), color=MUTED, ls=":")
     axes.axvline(curve["chosen"], color=INK, lw=1)
     axes.text(
-        curve["chosen"], 1.0, " chosen", transform=axes.get_xaxis_transform(), size=10, va="bottom"
+        curve["chosen"],
+        1.0,
+        " chosen",
+        transform=axes.get_xaxis_transform(),
+        size=SMALL,
+        va="bottom",
     )
     if 0 < curve["bar"] < math.inf:
-        axes.axhline(curve["bar"], color=INK, lw=1, ls=":")
+        axes.axhline(curve["bar"], color=INK, lw=1)
         axes.text(
             0.005, curve["bar"], "stated uncertainty", transform=axes.get_yaxis_transform(),
-            size=10, ha="left", va="bottom",
+            size=SMALL, ha="left", va="bottom",
         )  # fmt: skip
     decades(axes.xaxis)
     decades(axes.yaxis)
     label(axes, "relative step", "distance from the value", left=0.65)
     return figure
+
+
+def _handle(look: Look) -> Line2D:
+    return Line2D([], [], color=look.colour, ls=look.dash, marker=look.marker, ms=4)
 
 
 def absent(report: Report) -> str:

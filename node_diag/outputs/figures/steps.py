@@ -44,7 +44,18 @@ def draw(report: Report) -> Figure:
     ):
         size = 4.0 if marker == "o" else 6.0
         t, h = [p[0] for p in points], [p[1] for p in points]
-        axes.plot(t, h, color=colour, marker=marker, ms=size, ls=ls, lw=width, mew=1.4, label=name)
+        axes.plot(
+            t,
+            h,
+            color=colour,
+            marker=marker,
+            ms=size,
+            ls=ls,
+            lw=width,
+            mew=1.4,
+            label=name,
+            clip_on=False,
+        )
     axes.set_xlim(*time_span(report))
     axes.set_ylim(*limits([h for _, h in (*kept, *refused)]))
     decades(axes.yaxis)
@@ -76,7 +87,7 @@ def describe(report: Report) -> str:
     return (
         f"Step size over time, logarithmic axis: {count(len(kept))} accepted steps between "
         f"{scientific(min(sizes))} and {scientific(max(sizes))}, "
-        f"{count(len(refused))} rejected trials."
+        f"{count(len(refused))} rejected trial{'' if len(refused) == 1 else 's'}."
     )
 
 

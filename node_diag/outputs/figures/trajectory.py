@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from node_diag.outputs.figures.canvas import Handle, axes_inches, blank, label, label_width, place
+from node_diag.outputs.figures.canvas import Handle, axes_inches, blank, label, place
 from node_diag.outputs.figures.curves import component, finite, method_names, thin, time_span
 from node_diag.outputs.figures.plot import Plot
 from node_diag.outputs.figures.style import INK, Look, looks
@@ -49,7 +49,7 @@ def draw(report: Report) -> Figure:
     shown = min(len(series.components), MOST_COMPONENTS)
     height = _PHASE_HEIGHT if is_plane else _pitch(shown) * shown
     notes = _notes(report, curves, shown)
-    figure, top = blank(_title(curves), entries, height + 0.65, notes)
+    figure, top = blank(_title(curves), entries, height + (0.65 if is_plane else 0.6), notes)
     panels = _plane if is_plane else _over_time
     panels(figure, report, curves, styles, top)
     return figure
@@ -57,7 +57,7 @@ def draw(report: Report) -> Figure:
 
 def _pitch(n_panels: int) -> float:
     """Inches from one panel over time to the next."""
-    return max(1.35, 2.7 / n_panels)
+    return max(1.45, 2.7 / n_panels)
 
 
 def _title(curves: dict[str, Trajectory]) -> str:
@@ -108,11 +108,11 @@ def _over_time(
     top: float,
 ) -> None:
     forward = report.series.forward
-    names = [shorten(c, 12) for c in report.series.components[:MOST_COMPONENTS]]
-    left, pitch = 0.95 + label_width(names), _pitch(len(names))
+    names = [shorten(c, 40) for c in report.series.components[:MOST_COMPONENTS]]
+    pitch = _pitch(len(names))
     axes: Axes | None = None
     for i, name in enumerate(names):
-        axes = place(figure, left, top + 0.05 + i * pitch, pitch - 0.2)
+        axes = place(figure, 0.95, top + 0.2 + i * pitch, pitch - 0.38)
         values = component(forward, i)
         axes.plot(thin(forward.t), thin(values), color=INK, lw=1.6, label="forward")
         others = {method: component(curve, i) for method, curve in curves.items()}
@@ -123,15 +123,7 @@ def _over_time(
             )
         axes.set_ylim(*frame(values, list(others.values())))
         axes.set_xlim(*time_span(report))
-        # Left of tick labels of up to seven characters, in inches.
-        axes.text(
-            -0.8 / axes_inches(axes)[1],
-            0.5,
-            name,
-            transform=axes.transAxes,
-            ha="right",
-            va="center",
-        )
+        axes.text(0, 1 + 0.05 / axes_inches(axes)[0], name, transform=axes.transAxes, va="bottom")
         axes.tick_params(labelbottom=i == len(names) - 1)
     if axes:
         label(axes, "t")
@@ -147,7 +139,7 @@ def _notes(report: Report, curves: dict[str, Trajectory], shown: int) -> list[st
         if gone:
             t, furthest = gone
             notes.append(
-                f"{shorten(name, 20)} leaves the frame at t = {general(t)} and gets as far as "
+                f"{shorten(name, 20)} leaves the frame at t = {general(t)} and reaches "
                 f"|z| = {scientific(furthest)}: axes clipped."
             )
     return notes
@@ -175,7 +167,9 @@ def describe(report: Report) -> str:
     t0, t1 = time_span(report)
     text = f"Forward trajectory from t0 = {general(t0)} to t1 = {general(t1)}"
     if not report.series.reconstruction:
-        return f"{text}. No method reconstructs it."
+        failed = [m.name for m in report.methods if m.status == "failed"]
+        why = f"No states were reconstructed: {listed(failed)} failed." if failed else ""
+        return f"{text}. {why or 'No method reconstructs it.'}"
     parts = [
         f"{shorten(m.name)} is off by {scientific(m.reconstruction.max_error)} at worst and by "
         f"{scientific(m.reconstruction.initial_error)} at t0"

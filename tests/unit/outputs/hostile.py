@@ -13,6 +13,8 @@ MARKDOWN = "a|b `c` *d* @someone #1 https://example.org ![i](x) <b>"
 ESCAPE = "\x1b[31mred\x07\x00\x9b2J"
 ORDER = "\u202eevil\u2066"
 ARABIC = "\u0645\u0631\u062d\u0628\u0627"
+TEMPLATE = "{{7*7}} {% for x in y %} ${7*7}"
+EMOJI = "\U0001f525\U0001f469\u200d\U0001f469\u200d\U0001f467 \U0001f1e8\U0001f1ed"
 LONG = "x" * 10_000
 LINES = "first\nsecond\r\nthird\u2028fourth"
 FORMULA = "=HYPERLINK(1)"
@@ -27,24 +29,27 @@ TEXTS = (
     ESCAPE,
     ORDER,
     ARABIC,
+    TEMPLATE,
+    EMOJI,
     LONG,
     LINES,
     FORMULA,
     "_x",
 )
+EVERYTHING = " ".join(TEXTS)
 
 
 def hostile_report() -> Report:
     """Every text as the name of a parameter, and one or another everywhere else."""
     report = stock_report(
-        methods=[method("aca"), method("adjoint"), failed_method(MARKUP, ESCAPE + IMAGE)],
+        methods=[method("aca"), method("adjoint"), failed_method(MARKUP, EVERYTHING)],
         findings=[
             Finding(
                 code=MARKUP,
                 severity="error",
                 method=SCRIPT,
                 message=text,
-                evidence={text: text},
+                evidence={text: [text]},
                 advice=text,
             )
             for text in TEXTS
@@ -65,11 +70,11 @@ def hostile_report() -> Report:
         ],
         command=f"node-diag check {IMAGE}",
     )
-    report.problem.name = ORDER + SCRIPT + MATH
+    report.problem.name = ORDER + SCRIPT + TEMPLATE + ESCAPE + EMOJI + LINES + LONG
     report.problem.description = IMAGE + MATH
-    report.problem.source = SCRIPT
+    report.problem.source = EVERYTHING
     report.config.solver = MARKUP + ESCAPE
-    report.series.components = [MATH, SCRIPT]
+    report.series.components = [MATH, SCRIPT + LONG]
     for found in report.methods:
         if found.errors and found.errors.continuous and found.gradient:
             first = found.errors.continuous.by_parameter["mu"]

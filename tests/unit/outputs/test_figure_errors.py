@@ -156,6 +156,14 @@ def test_no_reconstruction_still_has_a_trajectory():
     assert "stored" in reconstruction_error.PLOT.absent(report)
 
 
+def test_a_method_that_failed_is_not_said_to_have_stored_its_states():
+    report = stock_report(methods=[method("aca"), failed_method("adjoint")])
+    report.series.reconstruction = {}
+    for text in (trajectory.PLOT.describe(report), reconstruction_error.PLOT.absent(report)):
+        assert "adjoint failed" in text
+        assert "stored" not in text
+
+
 def test_the_error_is_drawn_over_time(stock):
     figure = draw(reconstruction_error.PLOT, stock)
     curve = stock.series.reconstruction["adjoint"]

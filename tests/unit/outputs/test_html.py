@@ -194,6 +194,11 @@ def test_hostile_texts_are_only_text():
     assert body.find("img") == body.find("h4") == []
     assert hostile.SCRIPT in body.text
     assert hostile.MATH in body.text
+    assert hostile.TEMPLATE in body.text
+    assert hostile.ARABIC in body.text
+    assert "\x00" not in body.text
+    for tag in ("p", "dt", "dd", "th", "td"):
+        assert any(hostile.TEMPLATE in each.text for each in body.find(tag)), tag
     assert "\x1b" not in body.text
     assert "\u202e" not in body.text
     assert not re.search("x{1000}", body.find("table")[0].text)
@@ -285,6 +290,14 @@ def test_a_missing_reference_says_why():
 def test_a_failed_method_says_why():
     report = stock_report(methods=[method("aca"), failed_method(why="step underflow at t = 13.2")])
     assert "step underflow at t = 13.2" in Tree(page(report)).root.text
+
+
+def test_evidence_does_not_say_the_message_again():
+    report = stock_report()
+    finding = report.findings[0]
+    finding.message, finding.evidence = "adjoint: it broke at 3", {"failure": "it broke", "t": 3}
+    article = Tree(page(report)).root.find("article")[0]
+    assert [dt.text for dt in article.find("dt")] == ["t"]
 
 
 def test_the_command_configuration_and_glossary_are_there(stock):
