@@ -34,6 +34,7 @@ def compute(tasks: Tasks, progress: Callable[[str], None] = lambda _: None) -> d
     os.write(feed, bytes(range(len(names))))
     os.close(feed)
     child, results = _fork(tasks, names, queue)
+    threads = _one_thread()
     try:
         done = _work(tasks, _claims(queue, names), progress)
         with os.fdopen(os.dup(results), "rb") as pipe:
@@ -41,6 +42,7 @@ def compute(tasks: Tasks, progress: Callable[[str], None] = lambda _: None) -> d
         _, status = os.waitpid(child, 0)
         _children.discard(child)
     finally:
+        _restore(threads)
         os.close(queue)
         os.close(results)
         _end(child)  # interrupted: leave no child behind
@@ -79,6 +81,24 @@ def _claims(queue: int, names: list[str]) -> Any:
         yield names[token[0]]
 
 
+def _one_thread() -> int:
+    """Let torch compute in one thread, and say how many there were.
+
+    Two processes with two threads each on two cores wait for each other at every operation.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return 0
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    return before
+
+
+def _restore(threads: int) -> None:
+    if threads:
+        sys.modules["torch"].set_num_threads(threads)
+
+
 def _can_fork() -> bool:
     """Fork on Linux with two cores and no GPU context, which does not survive a fork."""
     torch = sys.modules.get("torch")
@@ -111,9 +131,7 @@ def _serve(tasks: Tasks, names: list[str], queue: int, out: int) -> None:
     try:
         # The parent kills this process when it is interrupted itself.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        torch = sys.modules.get("torch")
-        if torch:  # OpenMP's threads do not survive a fork; with one thread none are asked for
-            torch.set_num_threads(1)
+        _one_thread()  # OpenMP's threads do not survive a fork; with one none are asked for
         done: dict[str, Any] = {}
         for name in _claims(queue, names):
             with contextlib.suppress(Exception):  # the parent computes it again and shows why

@@ -281,7 +281,8 @@ def _error(
     """Hairer's combination of DOP853's order-5 and order-3 estimates, in the RMS norm."""
     scale = rtol / 100 * size + rtol * np.maximum(np.abs(y), np.abs(y1))
     five, three = float(np.sum((fifth / scale) ** 2)), float(np.sum((third / scale) ** 2))
-    if five == 0 and three == 0:
+    size_of_both = math.sqrt((five + 0.01 * three) * y.size)
+    if size_of_both == 0:  # also where the squares underflow
         return 0.0
-    error = five / math.sqrt((five + 0.01 * three) * y.size)
+    error = five / size_of_both
     return error if math.isfinite(error) else math.inf

@@ -131,13 +131,14 @@ class DetachedBackward(torch.autograd.Function):
 
 
 def lorenz(t1: float) -> Callable[[], Problem]:
+    """From a point close to the attractor, so that the state itself does not grow."""
     p = tensor(10.0, 28.0, 8 / 3)
 
     def f(t: Tensor, z: Tensor) -> Tensor:
         x, y, w = z
         return torch.stack([p[0] * (y - x), x * (p[1] - w) - y, x * y - p[2] * w])
 
-    return plain(f, torch.ones(3, dtype=torch.float64), (0.0, t1), lambda zs: zs[-1].sum())
+    return plain(f, tensor(-5.0, -5.0, 23.0), (0.0, t1), lambda zs: zs[-1].sum())
 
 
 def unlike_rows(fast: float) -> Callable[[], Problem]:
@@ -230,7 +231,7 @@ PAIRS: dict[str, tuple[Scenario, Scenario]] = {
         Scenario(decay(exact=lambda ts, z0, p: z0 * torch.exp(-2 * p["k"] * (ts[1:] - ts[0]))[:, None]), ACA),
         Scenario(decay(exact=lambda ts, z0, p: z0 * torch.exp(-p["k"] * (ts[1:] - ts[0]))[:, None]), ACA),
     ),
-    "ND303": (Scenario(lorenz(40.0), ACA), Scenario(lorenz(5.0), ACA)),
+    "ND303": (Scenario(lorenz(38.0), ACA), Scenario(lorenz(2.0), ACA)),
     "ND304": (
         Scenario(decay(), {**ACA, "gates": ["aca.grad_error_discrete<=1e-16"]}),
         Scenario(decay(), {**ACA, "max_grad_error": ["1e-2"]}),
@@ -256,7 +257,7 @@ PAIRS: dict[str, tuple[Scenario, Scenario]] = {
         Scenario(plain(lambda t, z: -500.0 * (z - torch.cos(t)), tensor(1.0, 2.0)), ACA),
         Scenario(timed(), ACA),
     ),
-    "ND406": (Scenario(lorenz(15.0), ACA), Scenario(lorenz(2.0), ACA)),
+    "ND406": (Scenario(lorenz(14.0), ACA), Scenario(lorenz(2.0), ACA)),
     "ND407": (
         Scenario(plain(lambda t, z: -z, tensor(1.0, 2.0), (0.0, 30.0)), ACA),
         Scenario(decay(), ACA),

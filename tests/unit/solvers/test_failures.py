@@ -37,6 +37,16 @@ def test_nan_on_the_way(graph):
     assert caught.value.t == pytest.approx(0.4714, abs=1e-3)
 
 
+@pytest.mark.parametrize("graph", ["none", "frozen", "traced"])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_bad_in_the_step_that_would_be_the_last(graph, bad):
+    """The first trial that meets it has been cut to end at t1, and has to be made smaller."""
+    with pytest.raises(NonFiniteError, match=r"stage \d of 7 of step") as caught:
+        solve(lambda t, z: torch.where(t > 0.5, bad, 1.0) * torch.tanh(z), t1=1.0, graph=graph)
+    # The largest t that is still good; steps go down to a few ulp there.
+    assert caught.value.t == pytest.approx(0.5, abs=1e-12)
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_bad_from_the_start(bad):
     with pytest.raises(NonFiniteError):
