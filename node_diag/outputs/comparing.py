@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from node_diag.outputs.numbers import NOTHING, count, duration, uncertain
+from node_diag.outputs.table import Table
 from node_diag.records import Change, Comparison
 
 _ORDER = ("missing", "worse", "inconclusive", "better", "new", "info")
@@ -22,6 +23,12 @@ def told(comparison: Comparison) -> list[Change]:
     """The changes worth a line, the worst first."""
     found = [change for change in comparison.changes if change.verdict in _ORDER]
     return sorted(found, key=lambda change: _ORDER.index(change.verdict))
+
+
+def table(comparison: Comparison) -> Table:
+    """The changes worth a line."""
+    rows = [(change.verdict, claim(change)) for change in told(comparison)]
+    return Table("What changed", ("verdict", "change"), rows, frozenset({0, 1}))
 
 
 def name(change: Change) -> str:

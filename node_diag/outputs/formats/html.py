@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from node_diag.outputs import page
+from node_diag.outputs import comparing, page, recommendation
 from node_diag.outputs.drawing import drawings
 from node_diag.outputs.figures import image
 from node_diag.outputs.foreign import plain, shorten
@@ -83,6 +83,9 @@ def _context(report: Report) -> dict[str, Any]:
         "report": report,
         "headline": headline(report),
         "second_order": sentences(report),
+        "recommended": recommendation.sentence(report),
+        "recommended_command": recommendation.rerun(report),
+        "comparing": comparing,
         "columns": COLUMNS,
         "method_word": method_word,
         "words": WORDS,
