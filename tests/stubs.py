@@ -28,6 +28,7 @@ from node_diag.records import (
     Tool,
     Verdict,
 )
+from tests import stub_evidence
 from tests.stub_gradients import DISCRETE, GRADIENTS, TRUTH, error, reference
 from tests.stub_lines import taylor, v_curve
 from tests.stub_series import N_ACCEPTED, N_REJECTED, T_END, series
@@ -97,7 +98,10 @@ def method(name: str) -> MethodRecord:
             max_error=1.31 if is_adjoint else 0.0,
             initial_error=0.98 if is_adjoint else 0.0,
             measured=is_adjoint,
+            departure=15.747 if is_adjoint else None,
         ),
+        error_origin=stub_evidence.error_origin() if is_adjoint else None,
+        step_size_terms=stub_evidence.step_size_terms() if name == "naive" else None,
         cost=COSTS[name],
         taylor=taylor(g),
         verdict=VERDICTS[name],
@@ -281,6 +285,8 @@ def stock_report(**changes: Any) -> Report:
         "summary": Summary(passed=1, failed=2, inconclusive=0, exit_code=1),
         "series": series(),
         "paper_cost": paper_cost(),
+        "inspection": stub_evidence.inspection(),
+        "recommendation": stub_evidence.recommendation(),
     }
     # A copy: tests change their reports, and the gradients above are shared.
     return Report(**(fields | changes)).model_copy(deep=True)

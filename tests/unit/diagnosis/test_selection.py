@@ -40,6 +40,6 @@ def test_findings_are_left_out_where_they_are_made():
 def test_codes_are_checked_and_may_be_short():
     config = resolve({"ignore": ["nd2,ND101"], "select": "ND1"}, {}, None).config
     assert (config.ignore, config.select) == (["ND2", "ND101"], ["ND1"])
-    with pytest.raises(UsageError, match="unknown finding 'ND110'; did you mean 'ND10"):
-        resolve({"ignore": ["ND110"]}, {}, None)
+    with pytest.raises(UsageError, match="unknown finding 'NDD101'; did you mean 'ND101"):
+        resolve({"ignore": ["NDD101"]}, {}, None)
     assert resolve({}, {"NODE_DIAG_IGNORE": "ND1,ND2"}, None).config.ignore == ["ND1", "ND2"]

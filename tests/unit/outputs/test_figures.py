@@ -147,7 +147,7 @@ def test_a_description_is_a_sentence_with_numbers(plot, stock):
 
 def test_nothing_recorded_nothing_drawn():
     empty = Trajectory(t=[], z=[])
-    report = stock_report(methods=[failed_method()])
+    report = stock_report(methods=[failed_method()], recommendation=None)
     report.series.forward, report.series.reconstruction = empty, {}
     report.references.discrete = MissingReference(reason="not finite")
     report.series.steps.t, report.series.steps.h, report.series.steps.accepted = [], [], []

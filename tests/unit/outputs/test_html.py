@@ -216,6 +216,7 @@ def test_the_order_is_verdict_methods_what_to_do_evidence(stock):
     assert [s.attributes["id"] for s in tree.find("main")[0].find("section")] == [
         "methods",
         "findings",
+        "recommendation",
         "error",
         "trajectory",
         "steps",
