@@ -18,6 +18,7 @@ from node_diag.diagnosis.metrics import compare
 from node_diag.diagnosis.rule import diagnose
 from node_diag.errors import NoReferenceError
 from node_diag.gradients.base import GradientMethod, MethodRun, Setup
+from node_diag.gradients.lookup import UserMethod
 from node_diag.measure.clock import Times
 from node_diag.measure.counting import Counts
 from node_diag.measure.paper import Units, measure_units, paper_cost
@@ -116,7 +117,7 @@ def assemble(
     solution, nfe = forward
     recorder = Recorder(problem)
     units = measure_units(problem, setup.forward.tableau, solution.grid.h[0])
-    methods = [_method_record(outcome, recorder, truths) for outcome in outcomes]
+    methods = [_method_record(outcome, recorder, truths, solution) for outcome in outcomes]
     judged = [gate for spec in gates for gate in evaluate(spec, methods)]
     for method in methods:
         method.verdict = _worst([gate.verdict for gate in judged if gate.method == method.name])
@@ -153,7 +154,9 @@ def assemble(
     return report
 
 
-def _method_record(outcome: Outcome, recorder: Recorder, truths: Truths) -> MethodRecord:
+def _method_record(
+    outcome: Outcome, recorder: Recorder, truths: Truths, solution: Solution
+) -> MethodRecord:
     method = outcome.method
     record = MethodRecord(
         name=outcome.name,
@@ -172,13 +175,17 @@ def _method_record(outcome: Outcome, recorder: Recorder, truths: Truths) -> Meth
     record.nan_origin = outcome.nan_origin
     flat = flatten(outcome.run.gradient)
     record.gradient = recorder.gradient(f"methods/{outcome.name}", flat)
+    # A user's method may take steps of its own; the discrete truth is that of ours.
+    same_steps = method.discrete and outcome.run.solution.grid.h == solution.grid.h
     record.errors = Errors(
         continuous=_error(recorder, flat, truths.continuous),
-        discrete=_error(recorder, flat, truths.discrete),
+        discrete=_error(recorder, flat, truths.discrete)
+        if same_steps or not isinstance(method, UserMethod)
+        else None,
     )
     if record.reconstruction is None:
         record.reconstruction = Reconstruction(max_error=0.0, initial_error=0.0)
-    if not isinstance(truths.discrete, NoReferenceError):
+    if not isinstance(truths.discrete, NoReferenceError) and record.errors.discrete:
         main = slice(0, recorder.parts["ts"].start)
         record.taylor = [taylor_record(line, flat[main]) for line in truths.discrete.lines]
     if outcome.second_order is not None:

@@ -48,7 +48,7 @@ class Field:
             value = self._value(t.detach() if self._cuts_time else t, z)
         except BaseException as error:
             reraise_interrupt(error)
-            if t.requires_grad and self._works_without_time_gradient(t, z):
+            if t.requires_grad and not self._cuts_time and self._works_without_time_gradient(t, z):
                 return self(t, z)
             raise ProblemError(f"f raised {said(error)} at t = {float(t.detach()):.6g}") from error
         if value.shape != z.shape or value.dtype is not z.dtype:

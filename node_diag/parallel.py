@@ -7,6 +7,7 @@ import os
 import pickle
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -103,6 +104,9 @@ def _can_fork() -> bool:
     """Fork on Linux with two cores and no GPU context, which does not survive a fork."""
     torch = sys.modules.get("torch")
     if not sys.platform.startswith("linux") or (torch and torch.cuda.is_initialized()):
+        return False
+    # Threads at work, and the locks they hold, do not come along.
+    if sum(not thread.daemon for thread in threading.enumerate()) > 1:
         return False
     return len(os.sched_getaffinity(0)) > 1
 

@@ -16,10 +16,10 @@ import torch
 from node_diag import causes, parallel
 from node_diag.assembly import Outcome, Request, assemble, gate_specs
 from node_diag.config import CheckConfig
-from node_diag.errors import ProblemError, SolveError, UsageError
+from node_diag.errors import ProblemError, SolveError, UsageError, said
 from node_diag.field import Field, validate
 from node_diag.gradients.base import Setup
-from node_diag.gradients.lookup import description_of, method_of
+from node_diag.gradients.lookup import UserMethod, description_of, method_of
 from node_diag.inspection import (
     coupling,
     dependence,
@@ -109,7 +109,7 @@ def _run_check(request: Request, progress: Progress) -> Report:
         **references,
         **_inspection_tasks(problem, setup, solution),
     }
-    if config.order == 2:
+    if config.order == 2 and repeatable(repeats, config.dtype):
         precise = problem.to(torch.float64, torch.device("cpu"))
         tasks |= {
             f"{label}: second order": partial(second_order, method, precise, setup, solution.grid)
@@ -124,7 +124,8 @@ def _run_check(request: Request, progress: Progress) -> Report:
     truths = Truths(*(done[f"{name} reference"] for name in Truths.__annotations__))
     inspection = Inspection(
         repeatability=repeats,
-        derivatives=done["derivatives of f"],
+        # Differences of a rounded f are none.
+        derivatives=[] if repeats.single_precision else done["derivatives of f"],
         switches=done["kinks of f"],
         stability=done["growth along the trajectory"],
         dependence=done["what f depends on"],
@@ -243,13 +244,23 @@ def _inspection_tasks(
     return {
         "derivatives of f": lambda: derivatives.inspect(precise, solution),
         "kinks of f": lambda: switches.inspect(problem, setup.forward.tableau, solution),
-        "growth along the trajectory": lambda: stability.inspect(precise, setup, solution),
-        "what f depends on": lambda: dependence.inspect(precise, solution),
-        "steps of the batch": lambda: coupling.inspect(problem, setup.forward, solution),
+        "growth along the trajectory": partial(_look, stability.inspect, precise, setup, solution),
+        "what f depends on": partial(_look, dependence.inspect, precise, solution),
+        "steps of the batch": partial(_look, coupling.inspect, problem, setup.forward, solution),
     }
 
 
+def _look(inspect: Callable[..., Any], *arguments: Any) -> Any:
+    """What an inspection finds; None of an f that autograd cannot go through."""
+    try:
+        return inspect(*arguments)
+    except ProblemError:
+        return None
+
+
 def _run_method(outcome: Outcome, problem: Problem, setup: Setup, solution: Solution) -> Outcome:
+    if isinstance(outcome.method, UserMethod):  # whatever it does to the module, it does to its own
+        problem = problem.to(problem.dtype, problem.device, copy=True)
     try:
         outcome.run, outcome.counts = count(outcome.name, outcome.method, problem, setup)
     except SolveError as error:
@@ -258,6 +269,11 @@ def _run_method(outcome: Outcome, problem: Problem, setup: Setup, solution: Solu
         return outcome
     except ProblemError as error:
         outcome.failure = str(error)
+        return outcome
+    except Exception as error:
+        if not isinstance(outcome.method, UserMethod):
+            raise
+        outcome.failure = f"what it returned cannot be used: {said(error)}"
         return outcome
     _follow(outcome, problem, setup, solution, outcome.run.backward.reconstruction)
     return outcome
@@ -282,4 +298,6 @@ def _time(
         return
     progress(f"{outcome.name}: timing")
     plain = Setup(setup.forward, setup.backward)
+    if isinstance(outcome.method, UserMethod):
+        problem = problem.to(problem.dtype, problem.device, copy=True)
     outcome.times = time_runs(outcome.name, outcome.method, problem, plain, repeats)

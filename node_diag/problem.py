@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy as copying
 import itertools
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -197,7 +198,8 @@ class Problem:
         if isinstance(self.func, nn.Module):
             originals = _tensors(self.func)
             try:
-                func = copying.deepcopy(self.func).to(dtype=dtype, device=device)
+                func = copying.deepcopy(self.func)
+                _move(func, dtype, device)
             except Exception:  # it holds a lock, or a tensor computed from others: leave it there
                 others = {name: _elsewhere(x, dtype, device) for name, x in originals.items()}
                 params = {name: others[name] for name in self.params}
@@ -217,11 +219,29 @@ def _tensors(module: nn.Module) -> dict[str, Tensor]:
     )
 
 
+def _move(module: nn.Module, dtype: torch.dtype, device: torch.device) -> None:
+    """Module.to, which would drop the imaginary parts of complex buffers."""
+    complexes = {name: b for name, b in module.named_buffers() if b.is_complex()}
+    kept = {name: b.to(dtype=_as(b, dtype), device=device) for name, b in complexes.items()}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Casting complex values to real")
+        warnings.filterwarnings("ignore", message="Complex modules are a new feature")
+        module.to(dtype=dtype, device=device)
+    for name, b in kept.items():
+        owner, _, attribute = name.rpartition(".")
+        setattr(module.get_submodule(owner), attribute, b)
+
+
+def _as(x: Tensor, dtype: torch.dtype) -> torch.dtype:
+    """The precision ``dtype`` for what is real, the complex one like it, or none for integers."""
+    if x.is_complex():
+        return torch.complex64 if dtype == torch.float32 else torch.complex128
+    return dtype if x.is_floating_point() else x.dtype
+
+
 def _elsewhere(x: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
     """A copy in another precision (of what is not an integer) or on another device."""
-    moved = x.detach().to(
-        dtype=dtype if x.is_floating_point() else x.dtype, device=device, copy=True
-    )
+    moved = x.detach().to(dtype=_as(x, dtype), device=device, copy=True)
     return moved.requires_grad_(x.requires_grad)
 
 
@@ -267,9 +287,19 @@ def _checked_params(func: Any, params: Mapping[str, Tensor] | None) -> dict[str,
             raise ProblemError(
                 "params is for plain callables; func is an nn.Module and has its own"
             )
-        return {name: p for name, p in func.named_parameters() if p.requires_grad}
-    named = dict(params or {})
+        own: dict[str, Tensor] = {n: p for n, p in func.named_parameters() if p.requires_grad}
+        for name, p in own.items():
+            if p.is_complex():
+                raise ProblemError(
+                    f"parameter '{name}' is complex; hold it as torch.view_as_real(...) and make "
+                    "it complex inside f"
+                )
+        return own
+    named = {str(name): p for name, p in (params or {}).items()}
+    owners: dict[int, str] = {}
     for name, p in named.items():
+        if (other := owners.setdefault(id(p), name)) != name:
+            raise ProblemError(f"params['{other}'] and params['{name}'] are the same tensor")
         if not isinstance(cast("Any", p), Tensor) or not p.is_floating_point():
             raise ProblemError(f"params['{name}'] is not a floating-point tensor")
         if not p.requires_grad:

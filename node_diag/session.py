@@ -171,7 +171,8 @@ def describe(spec: str, assignments: list[str]) -> str:
     from node_diag.loader import load
 
     problem = load(spec, parse_assignments(assignments))
-    doc = inspect.getdoc(inspect.getmodule(type(problem.func))) or ""
+    is_function = inspect.isroutine(problem.func)
+    doc = inspect.getdoc(problem.func if is_function else inspect.getmodule(type(problem.func)))
     shapes = ", ".join(str(tuple(shape)) for shape in problem.layout.shapes)
     lines = [
         f"{problem.name}: {problem.description}".rstrip(": "),

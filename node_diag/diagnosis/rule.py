@@ -8,8 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from node_diag.config import CheckConfig, option_text
-from node_diag.records import Candidate, ErrorRecord, Finding, MethodRecord, Report, Severity
-from node_diag.registry import FINDINGS, code_of
+from node_diag.records import (
+    Candidate,
+    ConfigRecord,
+    ErrorRecord,
+    Finding,
+    MethodRecord,
+    Report,
+    Severity,
+)
+from node_diag.registry import FINDINGS, METHODS, code_of
 
 
 @dataclass(frozen=True)
@@ -90,13 +98,26 @@ def candidates(report: Report) -> list[Candidate]:
     return report.recommendation.candidates if report.recommendation else []
 
 
+def _typed(config: ConfigRecord, label: str) -> str:
+    """A method as it was asked for: the file behind the name it has in the report."""
+    return next((name for name in config.methods if METHODS.label(name) == label), label)
+
+
 def command(report: Report, **options: Any) -> str:
     """``node-diag check`` for the same problem with some options changed; defaults are left out."""
     config = report.config
+    options = {
+        key: float(f"{value:.3g}") if isinstance(value, float) else value
+        for key, value in options.items()
+    }
+    if "rtol" in options and config.atol == config.rtol:
+        options.setdefault("atol", options["rtol"])  # it follows, as it did
+    if "method" in options:
+        options["method"] = ",".join(_typed(config, one) for one in options["method"].split(","))
     usual = CheckConfig(rtol=options.get("rtol", config.rtol))
     chosen: dict[str, Any] = {"solver": config.solver, "rtol": config.rtol, "atol": config.atol}
     chosen |= {"step_size": config.step_size, "max_step": config.max_step}
-    chosen |= {"control": config.control, "dtype": config.dtype, **options}
+    chosen |= {"control": config.control, "dtype": config.dtype, "seed": config.seed, **options}
     words = ["node-diag", "check", config.problem]
     for key, value in config.overrides.items():
         words += ["--set", f"{key}={value}"]

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from node_diag.errors import NodeDiagError, ProblemError, SolveError, reraise_interrupt, said
 from node_diag.field import Field
-from node_diag.gradients.base import Backward, GradientMethod, Setup, Tape
+from node_diag.gradients.base import Backward, Gradient, GradientMethod, Setup, Tape
 from node_diag.loader import load_object
 from node_diag.registry import METHODS, is_file
+from node_diag.solvers.integrate import Solution
 
 
 def method_of(name: str) -> GradientMethod:
@@ -60,29 +61,61 @@ class UserMethod:
         tape = _contained("forward", lambda: self.method.forward(field, z0, ts, setup))
         if not isinstance(tape, Tape):
             raise ProblemError(f"forward returned a {type(tape).__name__}, not a Tape")
+        if not isinstance(cast("Any", tape.solution), Solution):
+            raise ProblemError(
+                f"forward's Tape holds a {type(tape.solution).__name__}, no Solution"
+            )
         return tape
 
     def backward(self, tape: Tape, cotangents: Tensor) -> Backward:
         """Its own backward pass."""
+        before = {name: p.detach().clone() for name, p in tape.field.params.items()}
         found = _contained("backward", lambda: self.method.backward(tape, cotangents))
         if not isinstance(found, Backward):
             raise ProblemError(f"backward returned a {type(found).__name__}, not a Backward")
-        gradient = found.gradient
-        expected = {"z0": tape.z0, "ts": tape.ts, **tape.field.params}
-        given = {"z0": gradient.z0, "ts": gradient.ts, **gradient.params}
-        for name, like in expected.items():
-            value: Any = given.get(name)
-            if not isinstance(value, Tensor) or value.numel() != like.numel():
-                what = (
-                    f"of shape {tuple(value.shape)}"
-                    if isinstance(value, Tensor)
-                    else f"that is a {type(value).__name__}"
-                )
+        for name, p in tape.field.params.items():
+            if not torch.equal(p.detach(), before[name]):
                 raise ProblemError(
-                    f"backward returned a gradient {what} for {name}, which has shape "
-                    f"{tuple(like.shape)}"
+                    f"it changed the parameter {name}, which it was to differentiate"
                 )
-        return found
+        return _contained("what backward returned", lambda: _checked(found, tape))
+
+
+def _checked(found: Backward, tape: Tape) -> Backward:
+    """The same gradient with its parameters in the order of the problem's.
+
+    Raises:
+        ProblemError: a part is missing, is no real tensor or has another size, or there is one too
+            many.
+    """
+    gradient, params = found.gradient, dict(found.gradient.params)
+    strangers = [name for name in params if name not in tape.field.params]
+    if strangers:
+        raise ProblemError(
+            f"backward returned a gradient for '{strangers[0]}', which is no parameter; there are: "
+            f"{', '.join(tape.field.params) or 'none'}"
+        )
+    expected = {"z0": tape.z0, "ts": tape.ts, **tape.field.params}
+    given: dict[str, Any] = {"z0": gradient.z0, "ts": gradient.ts, **params}
+    for name, like in expected.items():
+        value = given.get(name)
+        if not isinstance(value, Tensor):
+            what = f"that is a {type(value).__name__}"
+        elif value.numel() != like.numel():
+            what = f"of shape {tuple(value.shape)}"
+        elif not value.is_floating_point():
+            what = f"of {value.dtype}"
+        else:
+            continue
+        raise ProblemError(
+            f"backward returned a gradient {what} for {name}, which has shape {tuple(like.shape)}"
+        )
+    ordered = {
+        name: params[name].detach().reshape(p.shape) for name, p in tape.field.params.items()
+    }
+    own = Gradient(gradient.z0.detach().reshape(-1), gradient.ts.detach().reshape(-1), ordered)
+    path = [(float(t), [float(x) for x in z]) for t, z in found.reconstruction]
+    return Backward(own, int(found.n_steps), int(found.n_rejected), path)
 
 
 def _contained(part: str, call: Callable[[], Any]) -> Any:

@@ -66,7 +66,8 @@ def derivatives(
     except BaseException as error:
         reraise_interrupt(error)
         raise ProblemError(f"backward through f or the loss raised {said(error)}") from error
-    return list(cast("tuple[Tensor | None, ...]", found))
+    given = cast("tuple[Tensor | None, ...]", found)
+    return [g.to_dense() if g is not None and g.is_sparse else g for g in given]
 
 
 @contextmanager

@@ -8,8 +8,9 @@ trajectory, are cheap and see it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -28,130 +29,186 @@ from node_diag.solvers.integrate import Solution
 POINTS = 5
 """Points of the trajectory at which f is looked at."""
 MOST_TENSORS = 24
-"""Parameter tensors that get a line of their own; of more, the largest ones."""
+"""Parameter tensors that get a line of their own; the smaller ones of more have one together."""
+REST = "the other parameters"
 NOTICEABLE = 1e-5
 """Relative disagreement that is none of round-off, and ten bars of the differences besides."""
 EPS = float(np.finfo(np.float64).eps)
 
-Inputs = dict[str, Tensor]
-
 
 @dataclass(frozen=True)
 class _Scalar:
-    """wᵀ f(t, z, θ) or the loss, as a function of named tensors; ``size`` of its terms."""
+    """wᵀ f(t, z, θ) or the loss, as a function of the tensors it is moved in, where they are.
 
-    call: Callable[[Inputs], Tensor]
-    inputs: Inputs
+    ``groups`` are the tensors that are moved together, by what they are called; ``size`` is that
+    of the terms of the sum.
+    """
+
+    call: Callable[[], Tensor]
+    groups: dict[str, list[Tensor]]
     size: float
 
 
 def inspect(problem: Problem, solution: Solution) -> list[DerivativeMismatch]:
-    """Derivatives that autograd gets wrong: one entry for each input of f, and for the loss.
+    """Derivatives that autograd gets wrong: one entry for each input of f, and of the loss.
 
     An input of f counts if it is wrong at two points of the trajectory, or at the only one: a kink
-    may lie on one of them.
+    may lie on one of them. What is wrong at a single point is looked at next to it as well.
 
     Args:
         problem: float64, on the CPU.
         solution: where the trajectory is.
     """
+    mine = problem.to(problem.dtype, problem.device, copy=True)  # parameters to move about
     times = [*solution.grid.starts(), solution.grid.t1]
-    chosen = np.unique(np.linspace(0, len(times) - 1, POINTS).astype(int))
+    states = [z.double().cpu() for z in solution.checkpoints]
+    chosen = np.unique(np.linspace(0, len(times) - 1, POINTS).astype(int)).tolist()
     found: dict[str, list[DerivativeMismatch]] = {}
+    where: dict[str, int] = {}
     for i in chosen:
-        for one in _wrong_in_f(problem, times[i], solution.checkpoints[i].double().cpu()):
+        for one in _wrong_in_f(mine, times[i], states[i]):
             found.setdefault(one.input, []).append(one)
-    needed = min(2, len(chosen))
+            where[one.input] = i
+    for name, i in where.items():
+        near = [j for j in (i - 1, i + 1) if 0 <= j < len(times) and j not in chosen]
+        if len(found[name]) == 1 and near:
+            again = [one for j in near for one in _wrong_in_f(mine, times[j], states[j])]
+            found[name] += [one for one in again if one.input == name]
+    needed = min(2, len(times))
     wrong = [many[0] for many in found.values() if len(many) >= needed]
-    return wrong + _wrong_in_loss(problem, solution.zs.detach().double().cpu())
+    return wrong + _wrong_in_loss(mine, solution.zs.detach().double().cpu())
 
 
 def _wrong_in_f(problem: Problem, t: float, z: Tensor) -> list[DerivativeMismatch]:
     field = Field(problem)
     generator = torch.Generator().manual_seed(0)
     weights = torch.randn(z.shape, generator=generator, dtype=torch.float64)
-    params = dict(sorted(problem.params.items(), key=lambda pair: -pair[1].numel())[:MOST_TENSORS])
-    rest = {k: p.detach() for k, p in problem.params.items()}
-
-    def call(inputs: Inputs) -> Tensor:
-        own = {k.removeprefix("params."): v for k, v in inputs.items() if k.startswith("params.")}
-        value = field.with_params({**rest, **own})(inputs["t"], inputs["z0"])
-        return torch.dot(weights, value)
-
-    inputs = {"z0": z, **{f"params.{k}": p.detach() for k, p in params.items()}}
-    inputs["t"] = torch.tensor(t, dtype=torch.float64)
+    state, time = z.clone(), torch.tensor(t, dtype=torch.float64)
+    params = sorted(problem.params.items(), key=lambda pair: -pair[1].numel())
+    groups = {"z": [state], **{label(name): [p] for name, p in params[:MOST_TENSORS]}}
+    if rest := params[MOST_TENSORS:]:
+        groups[REST] = [p for _, p in rest]
+    groups["t"] = [time]
+    scalar = _Scalar(lambda: torch.dot(weights, field(time, state)), groups, 0.0)
     try:
         with torch.no_grad():
-            value = field(inputs["t"], z)
+            value = field(time, state)
         size = float(torch.linalg.vector_norm(weights) * torch.linalg.vector_norm(value))
-        return _compare("f", _Scalar(call, inputs, size), t)
+        found = _compare("f", replace(scalar, size=size), t)
+        if any(one.input == REST for one in found):
+            each = {label(name): [p] for name, p in rest}
+            found = [one for one in found if one.input != REST]
+            found += _compare("f", replace(scalar, size=size, groups=each), t)
+        return found
     except ProblemError:
         return []
 
 
 def _wrong_in_loss(problem: Problem, zs: Tensor) -> list[DerivativeMismatch]:
-    # "zs" goes by the name of the state; parameters the loss uses itself are seen by the others.
+    """In the states, and in the parameters that the loss uses itself."""
+    states = zs.clone()
     try:
         with torch.no_grad():
-            size = abs(float(problem.loss_of(zs)))
-        loss = _Scalar(lambda x: problem.loss_of(x["z0"]), {"z0": zs}, size)
-        return _compare("loss", loss, problem.t1)
+            size = abs(float(problem.loss_of(states)))
+        groups = {"zs": [states], **{label(name): [p] for name, p in problem.params.items()}}
+        used = _used(problem, states)
+        groups = {name: group for name, group in groups.items() if name == "zs" or name in used}
+        return _compare("loss", _Scalar(lambda: problem.loss_of(states), groups, size), problem.t1)
     except ProblemError:
         return []
 
 
+def _used(problem: Problem, states: Tensor) -> set[str]:
+    """Parameters that move the loss at fixed states, whatever autograd says of it."""
+    with torch.no_grad():
+        here = float(problem.loss_of(states))
+        found: set[str] = set()
+        for name, p in problem.params.items():
+            with _moved([p], [torch.ones_like(p) * 1e-3]):
+                if float(problem.loss_of(states)) != here:
+                    found.add(label(name))
+    return found
+
+
+@contextmanager
+def _moved(tensors: Sequence[Tensor], lines: Sequence[Tensor]) -> Generator[None]:
+    """The tensors plus the lines, for a while; they come back to the last bit."""
+    before = [x.detach().clone() for x in tensors]
+    with torch.no_grad():
+        for x, line in zip(tensors, lines, strict=True):
+            x.add_(line)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for x, old in zip(tensors, before, strict=True):
+                x.copy_(old)
+
+
 def _compare(what: Literal["f", "loss"], scalar: _Scalar, t: float) -> list[DerivativeMismatch]:
-    """One random line in each input: autograd against differences."""
-    leaves = {name: x.clone().requires_grad_() for name, x in scalar.inputs.items()}
-    with torch.enable_grad():
-        value = scalar.call(leaves)
-    gradients: Sequence[Tensor | None] = (
-        derivatives(value, list(leaves.values())) if value.requires_grad else [None] * len(leaves)
-    )
+    """One random line in each group: autograd against differences."""
+    claims = _claims(scalar)
     generator = torch.Generator().manual_seed(1)
-    lines = {
-        name: torch.randn(x.shape, generator=generator, dtype=torch.float64)
-        for name, x in scalar.inputs.items()
-    }
     found: list[DerivativeMismatch] = []
-    for (name, line), gradient in zip(lines.items(), gradients, strict=True):
-        if not line.numel():
+    for name, group in scalar.groups.items():
+        lines = [torch.randn(x.shape, generator=generator, dtype=torch.float64) for x in group]
+        length = math.sqrt(sum(float(line.square().sum()) for line in lines))
+        if not length:
             continue
-        line = line / torch.linalg.vector_norm(line)
-        climbed = _differences(scalar, name, line)
-        claimed = 0.0 if gradient is None else float((gradient * line).sum())
+        lines = [line / length for line in lines]
+        try:
+            climbed = _differences(scalar, name, lines)
+        except ProblemError:  # f may not be defined next to some of its inputs
+            continue
+        pairs = zip(claims[name], lines, strict=True)
+        claimed = sum(0.0 if g is None else float((g * line).sum()) for g, line in pairs)
         measured, bar = float(climbed.value[0]), float(climbed.bar[0])
         gap = abs(claimed - measured)
         scale = max(abs(claimed), abs(measured))
         if math.isfinite(bar) and gap > 10 * bar and gap > NOTICEABLE * scale:
-            shown = {"z0": "z" if what == "f" else "zs", "t": "t"}.get(name, label(name))
             found.append(
                 DerivativeMismatch(
-                    function=what, input=shown, t=t, autograd=claimed, differences=measured,
+                    function=what, input=name, t=t, autograd=claimed, differences=measured,
                     uncertainty=bar,
                 )
             )  # fmt: skip
     return found
 
 
-def _differences(scalar: _Scalar, name: str, line: Tensor) -> ladder.Ladder:
-    base = scalar.inputs[name]
-    reach = np.array([float(torch.linalg.vector_norm(base)) or 1.0])
-    if name == "t":
-        reach = np.array([max(1.0, abs(float(base)))])
+def _claims(scalar: _Scalar) -> Mapping[str, list[Tensor | None]]:
+    """What autograd says of every tensor."""
+    flat = [x for group in scalar.groups.values() for x in group]
+    needing = [x.requires_grad for x in flat]
+    for x in flat:
+        x.requires_grad_()
+    try:
+        with torch.enable_grad():
+            value = scalar.call()
+        found = derivatives(value, flat) if value.requires_grad else [None] * len(flat)
+    finally:
+        for x, needed in zip(flat, needing, strict=True):
+            x.requires_grad_(needed)
+    rest = iter(found)
+    return {name: [next(rest) for _ in group] for name, group in scalar.groups.items()}
 
-    def quotients(lines: ladder.Lines, steps: Vector) -> tuple[Vector, Vector]:
-        del lines
+
+def _differences(scalar: _Scalar, name: str, lines: Sequence[Tensor]) -> ladder.Ladder:
+    group = scalar.groups[name]
+    reach = np.array([math.sqrt(sum(float(x.detach().square().sum()) for x in group)) or 1.0])
+    if name == "t":
+        reach = np.array([max(1.0, abs(float(group[0])))])
+
+    def quotients(rows: ladder.Lines, steps: Vector) -> tuple[Vector, Vector]:
+        del rows
         found: list[float] = []
         sizes: list[float] = []
-        with torch.no_grad():
-            for step in steps * reach[0]:
-                ends = [
-                    float(scalar.call({**scalar.inputs, name: base + sign * step * line}))
-                    for sign in (1, -1)
-                ]
-                found.append((ends[0] - ends[1]) / (2 * step))
-                sizes.append(max(map(abs, ends)))
+        for step in steps * reach[0]:
+            ends: list[float] = []
+            for sign in (1, -1):
+                with _moved(group, [sign * step * line for line in lines]), torch.no_grad():
+                    ends.append(float(scalar.call()))
+            found.append((ends[0] - ends[1]) / (2 * step))
+            sizes.append(max(map(abs, ends)))
         return np.asarray(found), np.asarray(sizes)
 
     # A few dozen operations, each right to half an ulp of terms that may be larger than their sum.

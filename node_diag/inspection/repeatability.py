@@ -34,7 +34,7 @@ def inspect(problem: Problem) -> Repeatability:
     with torch.no_grad():
         first = f(t0, z0).detach().clone()
         second = f(t0, z0).detach().clone()
-        f(t0, z0 * (1 + 1e-3) + 1e-3)
+        elsewhere = f(t0, z0 * (1 + 1e-3) + 1e-3).detach().clone()
         third = f(t0, z0).detach().clone()
     spread = max(_distance(first, second), _distance(first, third))
     changed = [
@@ -45,7 +45,17 @@ def inspect(problem: Problem) -> Repeatability:
         uses_random_numbers=not torch.equal(random_before, torch.get_rng_state()),
         changed=changed,
         suspects=_suspects(problem.func),
+        single_precision=_is_single(first) and _is_single(elsewhere),
     )
+
+
+def _is_single(x: Tensor) -> bool:
+    """Whether double-precision numbers, not all of them zero, have the digits of single ones."""
+    if x.dtype != torch.float64 or not bool(x.any()):
+        return False
+    # Round numbers of few digits are single precision by themselves; one that is not is enough.
+    few = x.abs().log2().floor().exp2() * 2.0**-8
+    return torch.equal(x.float().double(), x) and bool((torch.remainder(x, few) != 0).any())
 
 
 def _distance(a: Tensor, b: Tensor) -> float:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from node_diag.errors import ProblemError
 from node_diag.field import Field
 from node_diag.measure.trajectory import states_at
 from node_diag.problem import Problem
@@ -33,6 +34,10 @@ LOCATED = 6
 """Switches that are located and looked at from both sides, for each operation."""
 JUMP = 1e-6
 """Relative difference of f across a switch above which it is a jump."""
+SETTLED = 6
+"""Bisections after which a smooth f is known by how its change shrinks."""
+NUDGE, MOST_MOVERS = 1e-6, 16
+"""Relative change of a parameter that may move a jump; entries of a parameter that is tried."""
 _SIGN = {"relu", "relu_", "leaky_relu", "elu", "abs", "prelu", "threshold", "celu", "selu", "rrelu"}
 _RANGE = {"clamp", "clamp_min", "clamp_max", "hardtanh", "relu6", "hardsigmoid", "hardswish"}
 _OUTPUT = {
@@ -88,8 +93,8 @@ def _branch(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], found: Any
 def inspect(problem: Problem, tableau: Tableau, solution: Solution) -> list[Switch]:
     """One entry for each operation that changes its branch along the forward trajectory."""
     path = _Path(problem, tableau, solution)
-    if not path.pattern(path.times[0]) and not path.reads:
-        return []
+    if not path.pattern(path.times[0]):
+        return _jumps_that_no_operation_shows(path)
     patterns = [path.pattern(t) for t in path.times]
     crossings: dict[int, list[tuple[float, float, int]]] = {}
     for before, after, old, new in zip(
@@ -103,39 +108,52 @@ def inspect(problem: Problem, tableau: Tableau, solution: Solution) -> list[Swit
         name = names[index] if index < len(names) else "control flow"
         merged.setdefault(name, []).append(_describe(path, name, index, found))
     found = [_together(name, many) for name, many in merged.items()]
-    if path.reads and not any(one.jump for one in found):
-        found += _jumps_of_control_flow(path)
+    if not any(one.jump for one in found):
+        found += _jumps_that_no_operation_shows(path)
     return found
 
 
-def _jumps_of_control_flow(path: _Path) -> list[Switch]:
-    """``if z > 1:`` in Python is seen by nobody; f itself is, where it moves most."""
-    values = [path.watched(t, path.state(t))[0] for t in path.times]
-    moves = [float(torch.linalg.vector_norm(b - a)) for a, b in itertools.pairwise(values)]
+def _jumps_that_no_operation_shows(path: _Path) -> list[Switch]:
+    """``if z > 1:`` in Python, atan2, a cast to integers: f itself shows them, where it moves most.
+
+    Each component by itself: a slow one may jump beside a fast one.
+    """
+    moves = np.stack([path.move(a, b) for a, b in itertools.pairwise(path.times)])
+    steepest: set[int] = set()
+    for component in np.argsort(-moves.max(axis=0))[:LOCATED]:
+        steepest |= set(np.argsort(-moves[:, component])[:LOCATED].tolist())
     found: list[Switch] = []
-    for i in sorted(range(len(moves)), key=lambda i: -moves[i])[:LOCATED]:
+    for i in sorted(steepest):
         early, late, jump = _steepest(path, path.times[i], path.times[i + 1])
         if jump > JUMP:
-            mixed = path.watched(late, path.state(early))[0]
-            f_early, f_late = (path.watched(t, path.state(t))[0] for t in (early, late))
+            mixed = path.value_at(late, path.state(early))
+            f_early, f_late = path.value(early), path.value(late)
             in_state = bool(torch.dist(mixed, f_early) < torch.dist(mixed, f_late))
             found.append(
-                Switch(operation="if", crossings=1, times=[late], jump=jump, in_state=in_state)
-            )
-    return [_together("if", found)] if found else []
+                Switch(
+                    operation="jump" if not path.reads else "if",
+                    crossings=1, times=[late], jump=jump, in_state=in_state,
+                    by_parameter="" if in_state else path.mover(late),
+                )
+            )  # fmt: skip
+    return [_together(found[0].operation, found)] if found else []
 
 
 def _steepest(path: _Path, early: float, late: float) -> tuple[float, float, float]:
-    """Bisect towards the larger change of f; what is left of it in the end is a jump."""
-    for _ in range(BISECTIONS):
+    """Bisect towards the larger change of f; what is left of it in the end is a jump.
+
+    A smooth f changes half as much over half the interval, and is left early.
+    """
+    first = float(path.move(early, late).max())
+    for i in range(BISECTIONS):
         middle = 0.5 * (early + late)
         if middle in (early, late):
             break
-        a, b, c = (path.watched(t, path.state(t))[0] for t in (early, middle, late))
-        early, late = (early, middle) if torch.dist(a, b) > torch.dist(b, c) else (middle, late)
-    f_early, f_late = (path.watched(t, path.state(t))[0] for t in (early, late))
-    size = float(torch.linalg.vector_norm(f_early)) + float(torch.linalg.vector_norm(f_late))
-    return early, late, float(torch.dist(f_early, f_late)) / size if size else 0.0
+        here, there = (float(path.move(*ends).max()) for ends in ((early, middle), (middle, late)))
+        early, late = (early, middle) if here > there else (middle, late)
+        if i >= SETTLED and max(here, there) < first * 2.0 ** (-i / 2):
+            return early, late, 0.0
+    return early, late, float(path.move(early, late).max())
 
 
 class _Path:
@@ -153,6 +171,8 @@ class _Path:
         keep = np.unique(np.linspace(0, len(every) - 1, min(len(every), MOST_POINTS)).astype(int))
         self.times = [float(t) for t in every[keep]]
         self.states = dict(zip(self.times, self._at(np.asarray(self.times)), strict=True))
+        self.values: dict[float, Tensor] = {}
+        self.sizes = torch.stack([self.value(t).abs() for t in self.times]).amax(0)
 
     def _at(self, times: np.ndarray) -> list[Tensor]:
         found = states_at(self.problem, self.tableau, self.solution, times)
@@ -162,6 +182,46 @@ class _Path:
         if t not in self.states:
             self.states[t] = self._at(np.asarray([t]))[0]
         return self.states[t]
+
+    def value(self, t: float) -> Tensor:
+        """F on the trajectory."""
+        if t not in self.values:
+            self.values[t] = self.value_at(t, self.state(t))
+        return self.values[t]
+
+    def value_at(self, t: float, z: Tensor) -> Tensor:
+        time = torch.tensor(t, dtype=z.dtype, device=z.device)
+        with torch.no_grad():
+            return self.field(time, z).detach()
+
+    def move(self, early: float, late: float) -> np.ndarray:
+        """|f(late) − f(early)| of every component, relative to its largest value, (D,)."""
+        change = (self.value(late) - self.value(early)).abs()
+        return torch.where(self.sizes > 0, change / self.sizes, 0.0).double().cpu().numpy()
+
+    def mover(self, t: float) -> str:
+        """A parameter by which the jump just before t can be moved past t; empty if there is none.
+
+        One that f jumps in, at a fixed time and state, when it is changed by a millionth.
+        """
+        z = self.state(t)
+        here = self.value(t)
+        params = {name: p.detach() for name, p in self.problem.params.items()}
+        for name, p in params.items():
+            if p.numel() > MOST_MOVERS:
+                continue
+            for sign in (1, -1):
+                moved = {**params, name: p + sign * NUDGE * p.abs().clamp(min=1e-3)}
+                try:
+                    with torch.no_grad():
+                        time = torch.tensor(t, dtype=z.dtype, device=z.device)
+                        there = self.field.with_params(moved)(time, z).detach()
+                except ProblemError:
+                    continue
+                change = torch.where(self.sizes > 0, (there - here).abs() / self.sizes, 0.0)
+                if float(change.max()) > 1e3 * NUDGE:
+                    return name
+        return ""
 
     def pattern(self, t: float) -> Pattern:
         return self.watched(t, self.state(t))[1]
@@ -189,18 +249,17 @@ def _describe(
     path: _Path, name: str, index: int, crossings: list[tuple[float, float, int]]
 ) -> Switch:
     times: list[float] = []
-    jump, in_state = 0.0, False
+    jump, in_state, mover = 0.0, False, ""
     for before, after, _ in crossings[:LOCATED]:
         early, late = _bisect(path, index, before, after)
         times.append(late)
-        (f_early, _), (f_late, _) = (path.watched(t, path.state(t)) for t in (early, late))
-        size = float(torch.linalg.vector_norm(f_early)) + float(torch.linalg.vector_norm(f_late))
-        step = float(torch.linalg.vector_norm(f_late - f_early)) / size if size else 0.0
+        step = float(path.move(early, late).max())
         if step > JUMP:
             # The same time, the state from before: if that is the early branch, the state decides.
             _, mixed = path.watched(late, path.state(early))
             _, target = path.watched(late, path.state(late))
             in_state = in_state or bool(_changes(mixed, target))
+            mover = mover or ("" if in_state else path.mover(late))
         jump = max(jump, step)
     return Switch(
         operation=name,
@@ -208,6 +267,7 @@ def _describe(
         times=times,
         jump=jump if jump > JUMP else 0.0,
         in_state=in_state,
+        by_parameter=mover,
     )
 
 
@@ -231,4 +291,5 @@ def _together(name: str, many: list[Switch]) -> Switch:
         times=sorted({t for one in many for t in one.times})[:LOCATED],
         jump=max(one.jump for one in many),
         in_state=any(one.in_state for one in many),
+        by_parameter=next((one.by_parameter for one in many if one.by_parameter), ""),
     )

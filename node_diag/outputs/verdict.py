@@ -22,6 +22,7 @@ NOTICEABLE = 1e-2
 """A gradient that is further off than this is named in the headline, limit or not."""
 WRONG = 1e-1
 """A gradient further off than this is called wrong where no gate says otherwise."""
+SECOND_DERIVATIVES = "ND208"
 WORDS: dict[str, str] = {
     "pass": "pass",
     "fail": "FAIL",
@@ -101,8 +102,15 @@ def listed(names: Sequence[str]) -> str:
 
 def _wrong(report: Report) -> list[str]:
     """Methods whose gradient must not be trusted, in the order of the report."""
-    accused = {f.method for f in report.findings if f.severity == "error"}
+    accused = _accused(report)
     return [m.name for m in report.methods if m.verdict == "fail" or m.name in accused]
+
+
+def _accused(report: Report) -> set[str | None]:
+    """Methods with an error in their gradient; one in their second derivatives is another thing."""
+    return {
+        f.method for f in report.findings if f.severity == "error" and f.code != SECOND_DERIVATIVES
+    }
 
 
 def _overall(report: Report, wrong: list[str]) -> Verdict:
@@ -138,7 +146,7 @@ def _title(report: Report, wrong: list[str]) -> str:
 
 def _accusations(report: Report, wrong: list[str]) -> list[str]:
     """What is said of the methods that must not be trusted; a missed limit is no wrong gradient."""
-    accused = {f.method for f in report.findings if f.severity == "error"}
+    accused = _accused(report)
     failed = [m.name for m in report.methods if m.status == "failed"]
     bad = [name for name in wrong if name not in failed and name in accused]
     missed = [name for name in wrong if name not in failed and name not in accused]

@@ -17,6 +17,8 @@ class Repeatability(Record):
     """Buffers and attributes of func that evaluating it changed."""
     suspects: list[str]
     """Layers in training mode that draw random numbers or keep statistics."""
+    single_precision: bool = False
+    """Whether f of a float64 state has values of float32 digits: there is a cast in it."""
 
 
 class DerivativeMismatch(Record):
@@ -43,6 +45,8 @@ class Switch(Record):
     """Largest relative jump of f across them; 0 for a kink."""
     in_state: bool
     """Whether the state decides when it jumps; else the time alone does."""
+    by_parameter: str = ""
+    """A parameter that moves the jump."""
 
 
 class Stability(Record):

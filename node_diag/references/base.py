@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from node_diag.gradients.base import Gradient
+from node_diag.norms import norm
 from node_diag.problem import Problem
 from node_diag.records import label
 
@@ -79,5 +81,5 @@ def spread(difference: Vector) -> Vector:
     An entry whose difference happens to be small is not known better than its neighbours: each
     bar is at least the root mean square of the differences of its block.
     """
-    size = float(np.sqrt(np.mean(difference**2))) if difference.size else 0.0
+    size = norm(difference) / math.sqrt(max(difference.size, 1))
     return np.maximum(np.abs(difference), size)

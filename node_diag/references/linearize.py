@@ -15,8 +15,7 @@ from node_diag.norms import norm
 from node_diag.problem import Problem
 from node_diag.references.base import Vector
 
-FEWEST_STEPS, FEWEST_SLOW_STEPS = 100, 20
-"""The second if Jacobians have to be taken one by one."""
+FEWEST_STEPS = 100
 MEMORY, MOST_LANES = 64 * 2**20, 512
 """Bytes one evaluation of f takes, times the points that are evaluated at once; those points."""
 Jacobians = Callable[[Vector, Vector], tuple[Vector, Vector]]
@@ -45,9 +44,8 @@ class Linearized:
             self.field(torch.tensor(problem.t0, dtype=torch.float64), problem.flat_z0())
         self._lanes = int(np.clip(MEMORY // (live.peak or 1), 1, MOST_LANES))
         self.batched = self._can_be_batched()
-        fewest = FEWEST_STEPS if self.batched else FEWEST_SLOW_STEPS
         self.span = abs(problem.t1 - problem.t0)
-        self._longest = self.span / fewest
+        self._longest = self.span / FEWEST_STEPS
 
     def longest_step(self, rtol: float) -> float:
         """A small part of the interval; a pulse in f that is much shorter may be stepped over.

@@ -16,15 +16,18 @@ from torch import Tensor
 
 from node_diag.errors import ProblemError, SolveError
 from node_diag.field import Field
-from node_diag.gradients.base import GradientMethod, Setup
+from node_diag.gradients.base import GradientMethod, Setup, run
 from node_diag.gradients.vjp import derivatives
+from node_diag.norms import norm
 from node_diag.problem import Problem
 from node_diag.references import ladder, noise
-from node_diag.references.base import Vector, flat_inputs, slices
+from node_diag.references.base import Vector, flat_inputs, flatten, slices
 from node_diag.references.frozen_map import input_scale
 from node_diag.solvers.integrate import Grid
 from node_diag.solvers.replay import replay
 
+SAME = 1e-6
+"""Relative distance of two ways to the same first derivative."""
 SPACING = 1e-11
 """Between the seven points that the noise of the gradient is measured at, relative."""
 
@@ -58,6 +61,11 @@ def second_order(
     """
     twice = _Twice(method, problem.to(problem.dtype, problem.device, copy=True), setup, grid)
     try:
+        if not twice.is_what_backward_gives():
+            return (
+                "its backward pass gives another gradient than autograd through its forward pass, "
+                "so products through the latter say nothing about it"
+            )
         product = twice.product()
     except _NoGraphError:
         return "its forward pass leaves no graph, so its gradient cannot be differentiated again"
@@ -89,6 +97,14 @@ class _Twice:
         scale = input_scale(problem)[:n]
         self._line = scale * random / np.sqrt(np.mean(random**2))
         self._seen: dict[float, tuple[Vector, Vector]] = {}
+
+    def is_what_backward_gives(self) -> bool:
+        """Whether autograd through the forward pass gives the method's own gradient."""
+        loss, inputs = self._loss(self._base, self._by_method)
+        through = _flat(derivatives(loss, inputs), inputs)
+        own = flatten(run("own", self._method, self._problem, self._setup).gradient)
+        own = own[: through.size]
+        return bool(norm(through - own) <= SAME * norm(through))
 
     def product(self) -> Vector:
         """H v by differentiating g·v, through the graph that the method itself leaves."""

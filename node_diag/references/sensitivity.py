@@ -167,7 +167,8 @@ def _require_agreement(value: Vector, bar: Vector, natural: float, details: dict
     size, uncertainty = norm(value), norm(bar)
     if uncertainty > WORST * size and uncertainty > 1e-9 * natural:
         raise NoReferenceError(
-            f"two sensitivity solves differ by {uncertainty / size:.1e} of the gradient: it is not "
+            f"two sensitivity solves differ by {uncertainty / (size or 1.0):.1e} "
+            f"{'of' if size else 'beside'} the gradient: it is not "
             "known to float64 here; perturbations of z0 grow "
             f"{details['growth_of_perturbations']:.1e}-fold",
             details,

@@ -238,6 +238,12 @@ class _Run:
         while not self._finished():
             self._count()
             step, clipped = self._clip(h)
+            if number(step) == 0.0:
+                raise StepUnderflowError(
+                    f"the step size underflowed at t = {self._now():.6g}: no step meets the "
+                    "tolerance",
+                    self._now(),
+                )
             trial = self.stepper.trial(self.t, self.z, step, k0)
             ratio = self._ratio(trial)
             factor = controller.factor(ratio, ceiling=ceiling)

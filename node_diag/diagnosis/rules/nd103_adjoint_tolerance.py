@@ -24,12 +24,15 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         if path is None or not path.measured or error is None or best is None:
             continue
         if path.max_error <= 1e-2 < error and error > 10 * best:
-            tighter = report.config.adjoint_rtol / 100
+            config = report.config
+            tighter = {
+                "adjoint_rtol": config.adjoint_rtol / 100,
+                "adjoint_atol": config.adjoint_atol / 100,
+            }
             yield rule.finding(
                 f"{method.name}: the gradient is off by {error:.1e} although the reverse-time "
                 f"state stays within {path.max_error:.1e} of the forward one",
-                "tighten the backward tolerances: "
-                + command(report, adjoint_rtol=tighter, adjoint_atol=tighter),
+                "tighten the backward tolerances: " + command(report, **tighter),
                 method.name,
                 gradient_error=error,
                 reconstruction_max_error=path.max_error,

@@ -70,7 +70,7 @@ def _advice(report: Report, method: MethodRecord) -> str:
     ]
     if right:
         return f"{right[0].name} is right on the same steps, so compare with it: " + command(
-            report, method=right[0].name
+            report, method=f"{right[0].name},{method.name}"
         )
     return (
         "look for a wrong backward formula inside f, or a kink of f on the trajectory: "

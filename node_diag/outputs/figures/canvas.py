@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 
@@ -116,7 +117,7 @@ def decades(axis: Axis) -> None:
 
 def power_of_ten(value: float, _position: int | None = None) -> str:
     """``10⁻³`` for 0.001; without mathtext, which would read names as formulas too."""
-    if value <= 0:
+    if not 0 < value < math.inf:
         return ""
     exponent = f"{value:e}".split("e")[1]
     return "10" + str(int(exponent)).translate(_SUPERSCRIPTS)

@@ -67,7 +67,8 @@ def absent(report: Report) -> str:
 def describe(report: Report) -> str:
     """The odd parts, in words."""
     parts = [
-        f"{shorten(name)} {scientific(test.odd_part)}" for name, test in select(report).items()
+        f"{shorten(name)} {uncertain(test.odd_part, test.uncertainty)}"
+        for name, test in select(report).items()
     ]
     return f"Taylor remainders along the gradient. Error by the odd-part fit: {', '.join(parts)}."
 

@@ -39,22 +39,60 @@ def test_every_entry_that_crosses_counts():
 
 
 @pytest.mark.parametrize(
-    ("func", "in_state"),
+    ("func", "in_state", "largest"),
     [
-        (lambda t, z: torch.where(z < 1, torch.ones_like(z), 2 * torch.ones_like(z)), True),
-        (lambda t, z: torch.ones_like(z) * (1 + (t > 1)), False),
-        (lambda t, z: 1 + torch.floor(z), True),
-        (lambda t, z: (2 if float(z[0]) > 1 else 1) * torch.ones_like(z), True),
+        (lambda t, z: torch.where(z < 1, torch.ones_like(z), 2 * torch.ones_like(z)), True, 2),
+        (lambda t, z: torch.ones_like(z) * (1 + (t > 1)), False, 2),
+        (lambda t, z: 1 + torch.floor(z), True, 4),
+        (lambda t, z: (2 if float(z[0]) > 1 else 1) * torch.ones_like(z), True, 2),
+        (lambda t, z: torch.ones_like(z) + (z > 1).long(), True, 2),
+        (lambda t, z: torch.as_tensor((z.numpy() > 1) + 1.0), True, 2),
     ],
-    ids=["where z", "t >", "floor z", "if z"],
+    ids=["where z", "t >", "floor z", "if z", "cast", "numpy"],
 )
-def test_jumps_are_told_from_kinks_and_by_what_decides(func, in_state):
+def test_jumps_are_told_from_kinks_and_by_what_decides(func, in_state, largest):
     found = [one for one in inspect(func) if one.jump]
     assert found
-    # From 1 to 2, relative to the sum of both.
-    assert found[0].jump == pytest.approx(1 / 3, abs=1e-6)
+    # From 1 to 2, relative to the largest value on the trajectory.
+    assert found[0].jump == pytest.approx(1 / largest, abs=1e-6)
     assert found[0].times[0] == pytest.approx(1.0, abs=1e-3)
     assert any(one.in_state for one in found) == in_state
+
+
+def test_a_branch_cut_is_a_jump():
+    """The heading atan2(y, x) of a point that goes round goes from π to −π."""
+    found = inspect(
+        lambda t, z: torch.stack([-z[1], z[0], torch.atan2(z[1], z[0])]), (1.0, 0.0, 0.0), 6.0
+    )
+    (jump,) = [one for one in found if one.jump]
+    assert jump.in_state
+    assert jump.times == [pytest.approx(3.14159265, abs=1e-4)]  # ten tolerances of 1e-6 and more
+    assert jump.jump == pytest.approx(2.0, rel=0.01)
+
+
+def test_a_small_component_may_jump_beside_a_large_one():
+    def func(t, z):
+        return torch.stack([1e7 * torch.cos(t), torch.where(z[1] < 1, 1.0, 2.0)])
+
+    assert any(one.jump and one.in_state for one in inspect(func, (0.0, 0.0)))
+
+
+def test_a_ramp_is_no_jump():
+    """f is zero before it; relative to that anything is large."""
+    found = inspect(lambda t, z: torch.relu(t - 0.5) * torch.ones_like(z))
+    assert [one.jump for one in found] == [0.0]
+
+
+def test_a_parameter_may_move_a_jump():
+    tau, k = (torch.tensor(x, dtype=torch.float64) for x in (0.7, 2.0))
+    z0 = torch.zeros(1, dtype=torch.float64)
+    problem = Problem(
+        lambda t, z: k * torch.where(t > tau, 1.0, 0.0) + 0 * z, z0, (0.0, 1.0),
+        lambda zs: zs.sum(), params={"k": k, "tau": tau},
+    )  # fmt: skip
+    solution = integrate(Field(problem), z0, problem.ts, Settings(DOPRI5, 1e-6, 1e-6))
+    (found,) = switches.inspect(problem, DOPRI5, solution)
+    assert (found.in_state, found.by_parameter) == (False, "tau")
 
 
 def test_a_kink_in_the_time_alone():

@@ -1,0 +1,307 @@
+"""Ways to make a check lie: each ends in the truth, or in the words that there is none."""
+
+import pytest
+import torch
+from torch import nn
+
+from node_diag import Problem, check
+from node_diag.errors import ProblemError
+
+METHODS = """
+import torch
+from node_diag.gradients.methods.direct import METHOD as direct
+
+
+class Base:
+    discrete, constant_steps, reconstructs = True, True, False
+
+    def forward(self, field, z0, ts, setup):
+        return direct.forward(field, z0, ts, setup)
+
+    def backward(self, tape, cotangents):
+        return self.spoil(direct.backward(tape, cotangents), tape)
+
+    def spoil(self, found, tape):
+        return found
+
+
+class Reversed(Base):
+    def spoil(self, found, tape):
+        found.gradient.params = dict(reversed(found.gradient.params.items()))
+        return found
+
+
+class Swapped(Base):
+    def spoil(self, found, tape):
+        a, b = found.gradient.params.values()
+        found.gradient.params = {"b": a, "a": b}
+        return found
+
+
+class Extra(Base):
+    def spoil(self, found, tape):
+        found.gradient.params["c"] = found.gradient.z0
+        return found
+
+
+class Nan(Base):
+    def spoil(self, found, tape):
+        found.gradient.z0 = found.gradient.z0 * float("nan")
+        return found
+
+
+class Halves(Base):
+    def spoil(self, found, tape):
+        with torch.no_grad():
+            for p in tape.field.params.values():
+                p.mul_(0.5)
+        return found
+
+
+class Finer(Base):
+    def forward(self, field, z0, ts, setup):
+        from dataclasses import replace
+        finer = replace(setup, forward=replace(setup.forward, rtol=1e-9, atol=1e-9))
+        return direct.forward(field, z0, ts, finer)
+
+
+class Wild(Base):
+    def spoil(self, found, tape):
+        found.reconstruction = ["not", "pairs"]
+        return found
+
+
+reversed_, swapped, extra, nan = Reversed(), Swapped(), Extra(), Nan()
+halves, finer, wild = Halves(), Finer(), Wild()
+"""
+
+
+@pytest.fixture
+def method(tmp_path):
+    path = tmp_path / "methods.py"
+    path.write_text(METHODS)
+    return lambda name: f"{path}:{name}"
+
+
+def number(x):
+    return torch.tensor(x, dtype=torch.float64)
+
+
+def two_parameters():
+    a, b = number(1.0), number(0.5)
+    return Problem(
+        lambda t, z: -a * z + b * torch.cos(t), number([1.0]), (0.0, 2.0),
+        lambda zs: zs[-1].sum(), params={"a": a, "b": b},
+    )  # fmt: skip
+
+
+def run(problem, *methods, **options):
+    options.setdefault("max_grad_error", 1e-2)
+    return check(problem, methods=methods, repeat=1, **options)
+
+
+def verdicts(report):
+    return {gate.method: gate.verdict for gate in report.gates}
+
+
+def test_parameters_count_by_name_not_by_order(method):
+    report = run(two_parameters(), method("reversed_"), method("swapped"), method("extra"))
+    assert verdicts(report) == {"reversed_": "pass", "swapped": "fail", "extra": "fail"}
+    assert "'c', which is no parameter" in report.method("extra").failure
+
+
+def test_second_order_is_of_the_gradient_that_is_returned(method):
+    report = run(
+        two_parameters(), method("nan"), "direct", order=2, gates=["*.hvp_error<=1e-6"],
+        max_grad_error=[],
+    )  # fmt: skip
+    assert verdicts(report) == {"nan": "inconclusive", "direct": "pass"}
+    assert "another gradient" in report.method("nan").second_order.reason
+    assert not report.passed
+    (finding,) = [f for f in report.findings if f.code == "ND209"]
+    assert finding.method == "nan"
+
+
+def test_a_method_that_changes_the_parameters_spoils_its_own_row_only(method):
+    report = run(two_parameters(), method("halves"), "direct", "aca")
+    assert verdicts(report) == {"halves": "fail", "direct": "pass", "aca": "pass"}
+    assert "changed the parameter" in report.method("halves").failure
+
+
+def test_a_method_with_steps_of_its_own_is_not_held_against_ours(method):
+    report = run(two_parameters(), method("finer"), "direct")
+    assert report.method("finer").errors.discrete is None
+    assert report.findings == [f for f in report.findings if f.code != "ND201"]
+    assert report.passed
+
+
+def test_whatever_a_method_returns_is_a_row(method):
+    report = run(two_parameters(), method("wild"), "direct")
+    assert report.method("wild").status == "failed"
+    assert verdicts(report)["direct"] == "pass"
+
+
+class Turning(nn.Module):
+    """A complex buffer: the state is a point in the plane, turned and damped."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("rate", torch.tensor(-0.1 + 2j))
+        self.k = nn.Parameter(torch.ones(()))
+
+    def forward(self, t, z):
+        return torch.view_as_real(self.k * self.rate * torch.view_as_complex(z))
+
+
+def test_complex_buffers_keep_their_imaginary_part():
+    """Re exp((−0.1 + 2i) 2) = e^−0.2 cos 4 = −0.535158."""
+    problem = Problem(Turning(), torch.tensor([1.0, 0.0]), (0.0, 2.0), lambda zs: zs[-1, 0])
+    report = run(problem, "aca", rtol=1e-8, dtype="float64")
+    assert report.solution.loss == pytest.approx(-0.535158, abs=1e-6)
+    assert report.passed
+
+
+def test_complex_parameters_are_refused():
+    class Complex(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(torch.tensor(1j))
+
+        def forward(self, t, z):
+            return z * self.w.real
+
+    with pytest.raises(ProblemError, match="'w' is complex"):
+        Problem(Complex(), torch.ones(1), (0.0, 1.0), lambda zs: zs.sum())
+
+
+def test_a_closed_form_does_not_excuse_a_wrong_loss():
+    k = number(1.0)
+    problem = Problem(
+        lambda t, z: -k * z, number([1.0]), (0.0, 1.0),
+        lambda zs: (zs[-1] * zs[-1].detach()).sum(), params={"k": k},
+        exact=lambda ts, z0, p: z0 * torch.exp(-p["k"] * (ts[1:] - ts[0]))[:, None],
+    )  # fmt: skip
+    report = run(problem, "aca", "direct")
+    assert set(verdicts(report).values()) == {"inconclusive"}
+    assert "ND205" in {f.code for f in report.findings}
+
+
+class HalfSquare(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * ctx.saved_tensors[0]  # half of what it should be
+
+
+def test_the_losss_own_parameters_are_looked_at():
+    k = number(1.0)
+    problem = Problem(
+        lambda t, z: -k * z, number([1.0]), (0.0, 1.0),
+        lambda zs: zs[-1].sum() + 5 * HalfSquare.apply(k), params={"k": k},
+    )  # fmt: skip
+    report = run(problem, "aca")
+    (finding,) = [f for f in report.findings if f.code == "ND205"]
+    assert "loss" in finding.message
+    assert not report.passed
+
+
+class Deep(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(2, 2) for _ in range(14))
+        self.gain = nn.Parameter(torch.ones(()))
+
+    def forward(self, t, z):
+        for layer in self.layers:
+            z = torch.tanh(layer(z))
+        return self.gain.detach() * z
+
+
+def test_the_smallest_of_many_tensors_is_looked_at():
+    torch.manual_seed(0)
+    problem = Problem(Deep().double(), number([1.0, 0.5]), (0.0, 1.0), lambda zs: zs.sum())
+    report = run(problem, "aca")
+    (finding,) = [f for f in report.findings if f.code == "ND205"]
+    assert "gain" in finding.message
+    assert not report.passed
+
+
+def test_a_parameter_that_moves_a_jump_has_no_known_gradient():
+    """z' = k for t > τ: dL/dτ = −k, and autograd says 0."""
+    k, tau = number(1.0), number(0.5)
+    problem = Problem(
+        lambda t, z: k * torch.where(t > tau, 1.0, 0.0) + 0 * z, number([0.0]), (0.0, 1.0),
+        lambda zs: zs[-1].sum(), params={"k": k, "tau": tau},
+    )  # fmt: skip
+    report = run(problem, "aca")
+    assert set(verdicts(report).values()) == {"inconclusive"}
+    assert "tau" in report.references.continuous.reason
+
+
+def test_an_f_of_seven_digits_is_named():
+    class Single(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Linear(2, 2)
+
+        def forward(self, t, z):
+            return torch.tanh(z.float() @ self.net.weight.float().T).double()
+
+    torch.manual_seed(0)
+    problem = Problem(Single().double(), number([1.0, 0.5]), (0.0, 1.0), lambda zs: zs.sum())
+    report = run(problem, "aca")
+    assert set(verdicts(report).values()) == {"inconclusive"}
+    assert "float32" in report.references.continuous.reason
+    assert [f.code for f in report.findings if f.severity == "error"] == []
+
+
+def test_a_short_dose_is_seen_where_f_cannot_be_vmapped():
+    """A box of a two-hundredth of the interval: no reference, or one that has seen it."""
+    k = number(1.0)
+
+    def f(t, z):
+        return -z + k * (1.0 if 2.8 < float(t.detach()) < 2.85 else 0.0)
+
+    problem = Problem(f, number([0.0]), (0.0, 10.0), lambda zs: zs[-1].sum(), params={"k": k})
+    truth = run(problem, "aca", solver="rk4", step_size=0.01).references.continuous
+    if truth.kind != "none":
+        # dL/dk = e^−7.15 − e^−7.2
+        exact = 2.7182818284590452**-7.15 - 2.7182818284590452**-7.2
+        assert abs(truth.gradient.params["k"][0] - exact) <= truth.absolute_uncertainty + 1e-12
+
+
+def test_one_tensor_has_one_name():
+    k = number(1.0)
+    with pytest.raises(ProblemError, match="the same tensor"):
+        Problem(
+            lambda t, z: -k * z, number([1.0]), (0.0, 1.0), lambda zs: zs.sum(),
+            params={"k": k, "rate": k},
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda t, z: torch.as_tensor(__import__("numpy").tanh(z.numpy())),
+        lambda t, z: -z.clamp_(min=0) if z.requires_grad else -z,
+    ],
+    ids=["numpy", "in place"],
+)
+def test_an_f_that_autograd_cannot_follow_is_a_failed_row(f):
+    report = run(Problem(f, number([1.0]), (0.0, 1.0), lambda zs: zs.sum()), "direct")
+    assert report.method("direct").status == "failed"
+    assert not report.passed
+
+
+def test_a_loss_of_1e300_is_a_result():
+    a = number(1.0)
+    problem = Problem(
+        lambda t, z: -a * z, number([1.0]), (0.0, 1.0), lambda zs: 1e300 * (zs**2).sum(),
+        params={"a": a},
+    )  # fmt: skip
+    report = run(problem, "adjoint", "aca")
+    assert verdicts(report)["aca"] in ("pass", "inconclusive")
