@@ -116,7 +116,12 @@ def assemble(
     gates = gate_specs(request.config, request.sources)
     solution, nfe = forward
     recorder = Recorder(problem)
-    units = measure_units(problem, setup.forward.tableau, solution.grid.h[0])
+    # Needs a graph of f, which there is if any method got through.
+    units = (
+        measure_units(problem, setup.forward.tableau, solution.grid.h[0])
+        if any(outcome.run for outcome in outcomes)
+        else None
+    )
     methods = [_method_record(outcome, recorder, truths, solution) for outcome in outcomes]
     judged = [gate for spec in gates for gate in evaluate(spec, methods)]
     for method in methods:
@@ -227,8 +232,8 @@ def _distance(recorder: Recorder, truths: Truths) -> float | None:
     return norm(discrete.value[main] - continuous.value[main]) / size if size else None
 
 
-def _paper_cost(outcome: Outcome, units: Units, solution: Solution) -> dict[str, PaperCost]:
-    if outcome.run is None or outcome.counts is None:
+def _paper_cost(outcome: Outcome, units: Units | None, solution: Solution) -> dict[str, PaperCost]:
+    if outcome.run is None or outcome.counts is None or units is None:
         return {}
     return paper_cost(
         outcome.name,

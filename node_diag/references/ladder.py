@@ -79,6 +79,7 @@ def step(level: int) -> float:
     return FIRST / RATIO**level
 
 
+@np.errstate(all="ignore")  # losses of 1e300 and more are only ever compared
 def climb(quotients: Quotients, scale: Vector, sigma: float) -> Ladder:
     """Differentiate along every line.
 
