@@ -53,7 +53,7 @@ def tasks(
             )
         elif outcome.name == "naive" and _visible(gradient, truths, size, config.rtol):
             found["naive: step-size terms"] = partial(
-                _tried, step_size_terms.inspect, problem, setup, gradient
+                _tried, step_size_terms.inspect, problem, setup, gradient, _held(truths, size)
             )
     return found, searching
 
@@ -98,6 +98,12 @@ def _suspects(outcomes: list[Outcome], truth: Vector) -> dict[str, error_origin.
 
 def _gradient(outcome: Outcome, size: int) -> Vector | None:
     return flatten(outcome.run.gradient)[:size] if outcome.run else None
+
+
+def _held(truths: Truths, size: int) -> Vector:
+    """The gradient of the accepted steps; where naive is visibly another, there is one."""
+    assert isinstance(truths.discrete, Reference)
+    return truths.discrete.value[:size]
 
 
 def _visible(gradient: Vector, truths: Truths, size: int, rtol: float) -> bool:

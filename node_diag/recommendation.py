@@ -25,8 +25,10 @@ from node_diag.references.base import Reference, flatten, slices
 from node_diag.registry import SOLVERS
 from node_diag.solvers.integrate import Settings
 
-OTHERS = ("tsit5", "dopri5", "bosh3")
-DECADES = (2, 1, -1)
+OTHERS = ("tsit5", "dopri5")
+THIRD_ORDER, LOOSE = "bosh3", 1e-2
+"""A solver that is worth a try where the target is no tighter than this."""
+DECADES = (1, -1)
 """Powers of ten by which the tolerance is changed for the sweep of the chosen solver."""
 HALVINGS = (2, 1, -1)
 """Powers of two by which a fixed step is changed."""
@@ -55,7 +57,8 @@ class Search:
         """Independent parts of the search, the longest first."""
         found = {f"gradient error of {self.config.solver}": self._own}
         if self.setup.forward.tableau.adaptive:
-            for name in OTHERS:
+            loose = target_error(self.config) >= LOOSE
+            for name in (*OTHERS, THIRD_ORDER) if loose else OTHERS:
                 if name != self.config.solver:
                     found[f"gradient error of {name}"] = partial(self._other, name)
         return found

@@ -27,7 +27,8 @@ from node_diag.references.linearize import Linearized
 from node_diag.references.sensitivity import MOST_COLUMNS
 from node_diag.references.tangents import flow
 
-RTOL = 1e-10
+RTOL = 1e-8
+"""Errors that are looked into are of 1e-2 and more."""
 CLOSES = 0.05
 """How far the drift may end from the error it has to add up to."""
 WINDOW = 0.1

@@ -24,18 +24,18 @@ VISIBLE = 1e-3
 """Of the largest entry of the gradient: smaller entries change their sign for nothing."""
 
 
-def inspect(problem: Problem, setup: Setup, naive: Vector) -> StepSizeTerms:
+def inspect(problem: Problem, setup: Setup, naive: Vector, held: Vector) -> StepSizeTerms:
     """The parts of the step-size terms in a naive gradient.
 
     Args:
         problem: as the method solved it.
         setup: of that run.
         naive: its gradient in z0 and the parameters (D + P,).
+        held: that of the accepted steps, their sizes held constant.
 
     Raises:
         SolveError, ProblemError: as the naive method does.
     """
-    held = _gradient(problem, setup, frozenset())
     started = _gradient(problem, setup, frozenset({"start"}))
     retried = _gradient(problem, setup, frozenset({"start", "rejected"}))
     size = norm(held) or 1.0
@@ -52,8 +52,7 @@ def _gradient(problem: Problem, setup: Setup, sources: frozenset[Source]) -> Vec
     f = Field(problem)
     z0 = problem.flat_z0().requires_grad_()
     ts = torch.tensor(problem.ts, dtype=torch.float64)
-    graph = "traced" if sources else "frozen"
-    solution = integrate(f, z0, ts, setup.forward, graph, keep=False, sources=sources)
+    solution = integrate(f, z0, ts, setup.forward, "traced", keep=False, sources=sources)
     cotangents, direct = loss_vjp(problem, solution.zs)
     found = vjp([solution.zs], [z0, *f.params.values()], [cotangents])
     parts = [found[0]]

@@ -15,13 +15,14 @@ from node_diag.records import Report
 
 NODE_DIAG = Path(sys.executable).parent / "node-diag"
 MOMENTS = 50
-FILES = {"report.json", "report.html", "figures/trajectory.png", "tables/methods.csv"}
+FILES = {"report.json", "figures/trajectory.png", "tables/methods.csv"}
 
 
 def start(folder):
     """In a process group of its own, so that its forked child goes with it."""
     return subprocess.Popen(
-        [NODE_DIAG, "check", "linear", "-q", "--repeat", "1", "--report-dir", "out"],
+        [NODE_DIAG, "check", "linear", "-q", "-m", "aca", "--repeat", "1", "--report", "png,csv",
+         "--report-dir", "out"],
         cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True,
     )  # fmt: skip

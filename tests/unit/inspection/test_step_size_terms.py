@@ -28,7 +28,7 @@ def test_parts_bound_the_whole_and_signs_are_called_out():
     """μ = 1, T = 10 at rtol 1e-4, where naive turns all signs around."""
     problem = load("vanderpol", {"mu": 1.0, "T": 10.0})
     setup, naive, direct = gradients(problem, rtol=1e-4)
-    found = step_size_terms.inspect(problem, setup, naive)
+    found = step_size_terms.inspect(problem, setup, naive, direct)
     whole = norm(naive - direct) / norm(direct)
     parts = [found.start, found.rejected, found.accepted]
     # The triangle inequality, both ways, up to round-off.
@@ -40,8 +40,8 @@ def test_parts_bound_the_whole_and_signs_are_called_out():
 
 def test_without_rejected_trials_there_is_no_such_part():
     problem = load("linear", {})
-    setup, naive, _ = gradients(problem)
-    found = step_size_terms.inspect(problem, setup, naive)
+    setup, naive, direct = gradients(problem)
+    found = step_size_terms.inspect(problem, setup, naive, direct)
     assert found.rejected == 0.0
     assert found.accepted > 0.0
 
@@ -50,5 +50,5 @@ def test_a_given_first_step_leaves_no_part_of_the_start():
     """A scale-free flow: z' = −z from 0 has h0 = 1e-6 whatever z0 is."""
     z0 = torch.zeros(1, dtype=torch.float64)
     problem = Problem(lambda t, z: torch.cos(t) - z, z0, (0.0, 2.0), lambda zs: zs[-1].sum())
-    setup, naive, _ = gradients(problem, rtol=1e-4)
-    assert step_size_terms.inspect(problem, setup, naive).start < 1e-2
+    setup, naive, direct = gradients(problem, rtol=1e-4)
+    assert step_size_terms.inspect(problem, setup, naive, direct).start < 1e-2
