@@ -17,7 +17,11 @@ _children: set[int] = set()
 """Those at work."""
 
 
-def compute(tasks: Tasks, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+def compute(
+    tasks: Tasks,
+    progress: Callable[[str], None] = lambda _: None,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
     """Result of every task, by name. A forked child shares the work if there are two cores.
 
     Both processes take the next task as they finish one. The child inherits everything, so nothing
@@ -27,8 +31,11 @@ def compute(tasks: Tasks, progress: Callable[[str], None] = lambda _: None) -> d
     Args:
         tasks: thunks by name, at most 255; the longest ones first. Results must be picklable.
         progress: told the name of each task that this process takes.
+        meanwhile: something that this process is to do itself, such as an import, before it takes
+            a task.
     """
     if len(tasks) < 2 or not _can_fork():
+        meanwhile()
         return _work(tasks, iter(tasks), progress)
     names = list(tasks)
     queue, feed = os.pipe()
@@ -37,6 +44,7 @@ def compute(tasks: Tasks, progress: Callable[[str], None] = lambda _: None) -> d
     child, results = _fork(tasks, names, queue)
     threads = _one_thread()
     try:
+        meanwhile()
         done = _work(tasks, _claims(queue, names), progress)
         with os.fdopen(os.dup(results), "rb") as pipe:
             payload = pipe.read()

@@ -59,10 +59,19 @@ NOT_FOR_THE_USER = (
 
 
 @torch.enable_grad()  # whatever the caller or the module have switched off
-def run_check(request: Request, progress: Progress = lambda _: None) -> Report:
+def run_check(
+    request: Request,
+    progress: Progress = lambda _: None,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> Report:
     """Run every stage of a check.
 
     A method that fails becomes a failed row; what cannot be run at all raises.
+
+    Args:
+        request: what to check.
+        progress: told each stage.
+        meanwhile: an import, say, to do while another process computes.
 
     Raises:
         ProblemError: f or the loss cannot be used, or the forward solve failed.
@@ -71,10 +80,10 @@ def run_check(request: Request, progress: Progress = lambda _: None) -> Report:
     with warnings.catch_warnings():
         for noise in NOT_FOR_THE_USER:
             warnings.filterwarnings("ignore", message=noise)
-        return _run_check(request, progress)
+        return _run_check(request, progress, meanwhile)
 
 
-def _run_check(request: Request, progress: Progress) -> Report:
+def _run_check(request: Request, progress: Progress, meanwhile: Callable[[], None]) -> Report:
     config = request.config
     progress("loading the problem")
     problem = prepare(request.problem, config)
@@ -116,7 +125,7 @@ def _run_check(request: Request, progress: Progress) -> Report:
             for label, method in loaded.items()
         }
     with _little_collected(problem, nfe):
-        done = parallel.compute(tasks, progress)
+        done = parallel.compute(tasks, progress, meanwhile)
     outcomes = [done[f"{label}: gradient and counts"] for label in loaded]
     for outcome in outcomes:  # a forked child sends its method back as a copy
         outcome.method = loaded[outcome.name]

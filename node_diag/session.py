@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from node_diag.config import (
 from node_diag.config_file import Entry, configuration_file, stem
 from node_diag.deadline import deadline
 from node_diag.errors import UsageError
+from node_diag.outputs.base import load as load_formats
 from node_diag.outputs.base import prepare, write
 from node_diag.records import Report
 from node_diag.streams import Progress, Streams
@@ -161,7 +163,7 @@ def _check(job: Job, progress: Progress) -> Report:
         torch.set_default_device(None)  # the module may have set one, which is not for our tensors
         line = command_line(job.spec, overrides, config, resolved.sources)
         request = Request(problem, config, job.spec, overrides, resolved.sources, line)
-        return run_check(request, progress)
+        return run_check(request, progress, partial(load_formats, config.report))
 
 
 def describe(spec: str, assignments: list[str]) -> str:

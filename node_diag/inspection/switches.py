@@ -34,6 +34,8 @@ LOCATED = 6
 """Switches that are located and looked at from both sides, for each operation."""
 JUMP = 1e-6
 """Relative difference of f across a switch above which it is a jump."""
+STANDS_OUT = 1.5
+"""Times what a component moves over the neighbouring intervals."""
 SETTLED = 6
 """Bisections after which a smooth f is known by how its change shrinks."""
 NUDGE, MOST_MOVERS = 1e-6, 16
@@ -119,11 +121,8 @@ def _jumps_that_no_operation_shows(path: _Path) -> list[Switch]:
     Each component by itself: a slow one may jump beside a fast one.
     """
     moves = np.stack([path.move(a, b) for a, b in itertools.pairwise(path.times)])
-    steepest: set[int] = set()
-    for component in np.argsort(-moves.max(axis=0))[:LOCATED]:
-        steepest |= set(np.argsort(-moves[:, component])[:LOCATED].tolist())
     found: list[Switch] = []
-    for i in sorted(steepest):
+    for i in _standing_out(moves):
         early, late, jump = _steepest(path, path.times[i], path.times[i + 1])
         if jump > JUMP:
             mixed = path.value_at(late, path.state(early))
@@ -137,6 +136,19 @@ def _jumps_that_no_operation_shows(path: _Path) -> list[Switch]:
                 )
             )  # fmt: skip
     return [_together(found[0].operation, found)] if found else []
+
+
+def _standing_out(moves: np.ndarray) -> list[int]:
+    """Intervals over which a component moves more than over both neighbours, the clearest first.
+
+    A smooth f, at points this close, moves about as much over neighbouring intervals.
+    """
+    around = np.pad(moves, ((1, 1), (0, 0)))
+    neighbours = np.maximum(around[:-2], around[2:])
+    with np.errstate(all="ignore"):
+        lead = np.where(moves > JUMP, moves / neighbours, 0.0).max(axis=1)
+    clearest = np.argsort(-lead)[: 2 * LOCATED]
+    return sorted(int(i) for i in clearest if lead[i] > STANDS_OUT)
 
 
 def _steepest(path: _Path, early: float, late: float) -> tuple[float, float, float]:

@@ -35,6 +35,13 @@ def prepare(folder: Path, *, force: bool = False) -> None:
     check(folder, force=force)
 
 
+def load(formats: Sequence[str]) -> None:
+    """Import what the formats are drawn with, which takes longest; they are drawn with it later."""
+    with _without_collector():
+        for name in formats:
+            OUTPUTS.load(name)
+
+
 def write(
     report: Report, folder: Path, formats: Sequence[str], *, force: bool = False
 ) -> list[Path]:
