@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from node_diag.config import CheckConfig
+from node_diag.diagnosis.rules.nd401_not_repeatable import ROUND_OFF
 from node_diag.errors import NoReferenceError, ProblemError, SolveError
 from node_diag.field import Field
 from node_diag.gradients.base import Setup
@@ -21,8 +22,6 @@ from node_diag.solvers.integrate import Solution, integrate
 
 Truth = Reference | NoReferenceError
 """A reference, or why there is none."""
-REPEATABLE = {"float64": 1e-12, "float32": 1e-5}
-"""Relative spread of f's values that threads adding in another order may cause."""
 MOST_UNFROZEN, LONGEST_UNFROZEN = 8, 30_000
 """Inputs and evaluations of f up to which plain differences through the adaptive solve are shown:
 two solves for each input."""
@@ -39,7 +38,7 @@ class Truths:
 
 def repeatable(repeats: Repeatability, dtype: str) -> bool:
     """Whether f gives the same value for the same (t, z), as far as rounding goes."""
-    return repeats.spread <= REPEATABLE[dtype]
+    return repeats.spread <= ROUND_OFF[dtype]
 
 
 def reference_tasks(

@@ -5,7 +5,8 @@ through the frozen steps, and it is then measured along k random orthonormal dir
 of f only, how far it is from the derivative g.
 
 The directions and the bound of the error they give are those of :mod:`.frame`; the probability that
-an error of 10 % in one tensor stays below the noise of the differences is smaller than 1e-30.
+an error of 10 % in one tensor stays below the noise of the differences is under 1e-100 for 20,000
+inputs.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from node_diag.diagnosis.rule import Rule
 from node_diag.records import Finding, Report
 
 ROUND_OFF = {"float64": 1e-12, "float32": 1e-5}
+"""Relative spread of f's values that threads adding in another order may cause."""
 
 
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
