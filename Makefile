@@ -14,7 +14,7 @@ demo: $(VENV)/.runtime  ## check the van der Pol oscillator and write a report
 	$(BIN)/node-diag check vanderpol --rtol 1e-5
 
 test: $(VENV)/.dev  ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(VENV)/.dev  ## format, lint, types, import layers
 	$(BIN)/ruff format --check .
