@@ -56,8 +56,8 @@ def test_fifty_random_moments(tmp_path):
     assert start(whole).wait() == 0
     length = time.perf_counter() - begin
     moments = random.Random(0)
-    # Two at a time: they take longer then, so that moments up to the length alone still hit.
-    delays = [moments.uniform(0.3, 1.5) * length for _ in range(MOMENTS)]
+    # Two at a time: they take longer then, so that moments up to the length alone all hit.
+    delays = [moments.uniform(0.3, 1.0) * length for _ in range(MOMENTS)]
     with ThreadPoolExecutor(2) as pool:
         killed = list(pool.map(lambda i: kill_after(tmp_path / str(i), delays[i]), range(MOMENTS)))
     assert sum(killed) > MOMENTS / 4
