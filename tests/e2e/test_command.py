@@ -131,7 +131,10 @@ def test_users_file_end_to_end(node_diag, user_file, tmp_path):
     ("arguments", "says"),
     [
         (["chekc"], "no such command 'chekc'. Did you mean 'check'? Run 'node-diag --help'."),
-        (["check", "linear", "--rtoll", "1"], "--rtoll (Possible options: --atol, --control, --rtol)"),
+        (
+            ["check", "linear", "--rtoll", "1"],
+            "--rtoll (Possible options: --atol, --control, --rtol)",
+        ),
         (["check", "linear", "--rtol", "abc"], "invalid value for '--rtol'"),
         (["check", "linear", "--report-dir"], "'--report-dir' requires an argument"),
         (["check"], "there is nothing to check: name a PROBLEM"),
