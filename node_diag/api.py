@@ -18,7 +18,8 @@ from node_diag.outputs.base import write
 from node_diag.pipeline import Request, make_setup, run_check
 from node_diag.problem import Problem
 from node_diag.registry import METHODS
-from node_diag.solvers.integrate import Solution, integrate
+from node_diag.solvers.integrate import integrate
+from node_diag.solvers.solution import Solution
 
 
 class Report(records.Report):

@@ -58,7 +58,7 @@ from node_diag.records import (
 )
 from node_diag.references.base import flatten
 from node_diag.references.second_order import SecondOrder
-from node_diag.solvers.integrate import Solution
+from node_diag.solvers.solution import Solution
 from node_diag.truths import Truth, Truths
 
 

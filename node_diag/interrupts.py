@@ -8,10 +8,12 @@ until it gets through to the top.
 from __future__ import annotations
 
 import signal
+import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 AGAIN = 0.5
 """Seconds after which an exception that was dropped is raised again."""
@@ -41,10 +43,13 @@ def insistent() -> Generator[None]:
         (signal.SIGINT, signal.signal(signal.SIGINT, _interrupt)),
         (signal.SIGALRM, signal.signal(signal.SIGALRM, _alarm)),
     ]
+    unraisable = sys.unraisablehook
+    sys.unraisablehook = lambda what: _dropped(what, unraisable)
     try:
         yield
     finally:
         calm()
+        sys.unraisablehook = unraisable
         for number, handler in before:
             signal.signal(number, handler)
 
@@ -85,3 +90,9 @@ def _alarm(number: int, frame: FrameType | None) -> None:
     if _pending:  # else it fired while it was being switched off
         signal.setitimer(signal.ITIMER_REAL, AGAIN)
         raise _pending[0]
+
+
+def _dropped(what: Any, show: Callable[[Any], object]) -> None:
+    """Say nothing of an interruption that Python dropped: it is about to come again."""
+    if not (_pending and issubclass(what.exc_type, KeyboardInterrupt)):
+        show(what)

@@ -36,7 +36,8 @@ from node_diag.records import Inspection, Repeatability, Report
 from node_diag.references.second_order import second_order
 from node_diag.registry import METHODS, SOLVERS
 from node_diag.solvers.controller import largest_rms
-from node_diag.solvers.integrate import Settings, Solution, integrate
+from node_diag.solvers.integrate import integrate
+from node_diag.solvers.solution import Settings, Solution
 from node_diag.truths import Truths, reference_tasks, repeatable, trusted
 
 __all__ = ["Request", "gate_specs", "run_check"]

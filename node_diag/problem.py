@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy as copying
 import itertools
 import math
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from node_diag.errors import ProblemError, reraise_interrupt, said
-from node_diag.substitute import substituted
+from node_diag.substitute import elsewhere, move, substituted, tensors_of
 
 State = Tensor | tuple[Tensor, ...]
 Dynamics = Callable[[Tensor, Any], Any]
@@ -196,53 +195,20 @@ class Problem:
     ) -> tuple[Dynamics, dict[str, Tensor] | None, tuple[dict[str, Tensor], dict[str, Tensor]]]:
         """Func and params elsewhere, and the tensors whose place they take."""
         if isinstance(self.func, nn.Module):
-            originals = _tensors(self.func)
+            originals = tensors_of(self.func)
             try:
                 func = copying.deepcopy(self.func)
-                _move(func, dtype, device)
+                move(func, dtype, device)
             except Exception:  # it holds a lock, or a tensor computed from others: leave it there
-                others = {name: _elsewhere(x, dtype, device) for name, x in originals.items()}
+                others = {name: elsewhere(x, dtype, device) for name, x in originals.items()}
                 params = {name: others[name] for name in self.params}
                 return substituted(self.func, originals, others), params, (originals, others)
-            return func, None, (originals, _tensors(func))
-        params = {name: _elsewhere(p, dtype, device) for name, p in self.params.items()}
+            return func, None, (originals, tensors_of(func))
+        params = {name: elsewhere(p, dtype, device) for name, p in self.params.items()}
         return substituted(self.func, self.params, params), params, (self.params, params)
 
     def _params_match(self, dtype: torch.dtype, device: torch.device) -> bool:
         return all(p.dtype == dtype and p.device == device for p in self.params.values())
-
-
-def _tensors(module: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers by name, tied ones under each of theirs."""
-    return dict(module.named_parameters(remove_duplicate=False)) | dict(
-        module.named_buffers(remove_duplicate=False)
-    )
-
-
-def _move(module: nn.Module, dtype: torch.dtype, device: torch.device) -> None:
-    """Module.to, which would drop the imaginary parts of complex buffers."""
-    complexes = {name: b for name, b in module.named_buffers() if b.is_complex()}
-    kept = {name: b.to(dtype=_as(b, dtype), device=device) for name, b in complexes.items()}
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Casting complex values to real")
-        warnings.filterwarnings("ignore", message="Complex modules are a new feature")
-        module.to(dtype=dtype, device=device)
-    for name, b in kept.items():
-        owner, _, attribute = name.rpartition(".")
-        setattr(module.get_submodule(owner), attribute, b)
-
-
-def _as(x: Tensor, dtype: torch.dtype) -> torch.dtype:
-    """The precision ``dtype`` for what is real, the complex one like it, or none for integers."""
-    if x.is_complex():
-        return torch.complex64 if dtype == torch.float32 else torch.complex128
-    return dtype if x.is_floating_point() else x.dtype
-
-
-def _elsewhere(x: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """A copy in another precision (of what is not an integer) or on another device."""
-    moved = x.detach().to(dtype=_as(x, dtype), device=device, copy=True)
-    return moved.requires_grad_(x.requires_grad)
 
 
 def _checked_state(z0: Any) -> State:

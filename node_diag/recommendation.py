@@ -23,7 +23,7 @@ from node_diag.problem import Problem
 from node_diag.records import Candidate, Recommendation
 from node_diag.references.base import Reference, flatten, slices
 from node_diag.registry import SOLVERS
-from node_diag.solvers.integrate import Settings
+from node_diag.solvers.solution import Settings
 
 OTHERS = ("tsit5", "dopri5")
 THIRD_ORDER, LOOSE = "bosh3", 1e-2

@@ -29,7 +29,7 @@ from node_diag.records import (
 from node_diag.references import second_order
 from node_diag.references.base import Reference, slices
 from node_diag.references.taylor import STEPS, TaylorLine
-from node_diag.solvers.integrate import Solution
+from node_diag.solvers.solution import Solution
 from node_diag.solvers.tableau import Tableau
 
 Vector = NDArray[np.float64]

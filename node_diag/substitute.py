@@ -1,11 +1,13 @@
-"""Other tensors in the place of given ones, inside functions that close over them."""
+"""Other tensors in the place of given ones: closed over by functions, or moved with a module."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 
@@ -49,3 +51,36 @@ def substituted(
             return function(*args)
 
     return call
+
+
+def tensors_of(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers by name, tied ones under each of theirs."""
+    return dict(module.named_parameters(remove_duplicate=False)) | dict(
+        module.named_buffers(remove_duplicate=False)
+    )
+
+
+def move(module: nn.Module, dtype: torch.dtype, device: torch.device) -> None:
+    """Module.to, which would drop the imaginary parts of complex buffers."""
+    complexes = {name: b for name, b in module.named_buffers() if b.is_complex()}
+    kept = {name: b.to(dtype=like(b, dtype), device=device) for name, b in complexes.items()}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Casting complex values to real")
+        warnings.filterwarnings("ignore", message="Complex modules are a new feature")
+        module.to(dtype=dtype, device=device)
+    for name, b in kept.items():
+        owner, _, attribute = name.rpartition(".")
+        setattr(module.get_submodule(owner), attribute, b)
+
+
+def like(x: Tensor, dtype: torch.dtype) -> torch.dtype:
+    """The precision ``dtype`` for what is real, the complex one like it, or none for integers."""
+    if x.is_complex():
+        return torch.complex64 if dtype == torch.float32 else torch.complex128
+    return dtype if x.is_floating_point() else x.dtype
+
+
+def elsewhere(x: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """A copy in another precision (of what is not an integer) or on another device."""
+    moved = x.detach().to(dtype=like(x, dtype), device=device, copy=True)
+    return moved.requires_grad_(x.requires_grad)

@@ -18,7 +18,8 @@ from node_diag.records import Inspection, Repeatability
 from node_diag.references.base import Reference, flat_inputs, slices
 from node_diag.references.exact import exact_reference, held_against
 from node_diag.references.finite_difference import frozen_reference, unfrozen_reference
-from node_diag.solvers.integrate import Solution, integrate
+from node_diag.solvers.integrate import integrate
+from node_diag.solvers.solution import Solution
 
 Truth = Reference | NoReferenceError
 """A reference, or why there is none."""

@@ -14,7 +14,7 @@ from node_diag.field import Field
 from node_diag.gradients.trail import TrailPoint
 from node_diag.gradients.vjp import derivatives, vjp
 from node_diag.problem import Problem
-from node_diag.solvers.integrate import Settings, Solution
+from node_diag.solvers.solution import Settings, Solution
 
 
 @dataclass

@@ -14,7 +14,7 @@ from node_diag.field import Field
 from node_diag.gradients.base import Backward, Gradient, GradientMethod, Setup, Tape
 from node_diag.loader import load_object
 from node_diag.registry import METHODS, is_file
-from node_diag.solvers.integrate import Solution
+from node_diag.solvers.solution import Solution
 
 
 def method_of(name: str) -> GradientMethod:

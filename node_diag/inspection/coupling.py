@@ -12,8 +12,8 @@ import torch
 from node_diag.field import Field
 from node_diag.problem import Problem
 from node_diag.records import Coupling
-from node_diag.solvers.integrate import Settings, Solution
 from node_diag.solvers.runge_kutta import GraphStepper
+from node_diag.solvers.solution import Settings, Solution
 
 MOST_STEPS = 200
 

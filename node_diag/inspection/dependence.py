@@ -16,7 +16,7 @@ from node_diag.gradients.base import loss_vjp
 from node_diag.gradients.vjp import derivatives
 from node_diag.problem import Problem
 from node_diag.records import Dependence
-from node_diag.solvers.integrate import Solution
+from node_diag.solvers.solution import Solution
 
 POINTS = 5
 

@@ -24,7 +24,7 @@ from node_diag.problem import Problem
 from node_diag.records import DerivativeMismatch, label
 from node_diag.references import ladder
 from node_diag.references.base import Vector
-from node_diag.solvers.integrate import Solution
+from node_diag.solvers.solution import Solution
 
 POINTS = 5
 """Points of the trajectory at which f is looked at."""

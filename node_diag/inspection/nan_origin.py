@@ -10,7 +10,7 @@ from node_diag.field import Field
 from node_diag.gradients.base import GradientMethod, Setup, Tape, run
 from node_diag.problem import Problem
 from node_diag.records import NanOrigin
-from node_diag.solvers.integrate import Grid
+from node_diag.solvers.solution import Grid
 
 
 class _Probe:

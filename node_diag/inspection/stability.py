@@ -31,7 +31,7 @@ from node_diag.problem import Problem
 from node_diag.records import Stability
 from node_diag.references.base import Vector
 from node_diag.references.linearize import Linearized
-from node_diag.solvers.integrate import Solution
+from node_diag.solvers.solution import Solution
 from node_diag.solvers.tableau import Tableau
 
 MOST_STEPS = 1_000

@@ -23,7 +23,7 @@ from node_diag.field import Field
 from node_diag.measure.trajectory import states_at
 from node_diag.problem import Problem
 from node_diag.records import Switch
-from node_diag.solvers.integrate import Solution
+from node_diag.solvers.solution import Solution
 from node_diag.solvers.tableau import Tableau
 
 MOST_POINTS = 400

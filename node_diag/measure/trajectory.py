@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from node_diag.field import Field
 from node_diag.norms import norm
 from node_diag.problem import Problem
-from node_diag.solvers.integrate import Solution
 from node_diag.solvers.runge_kutta import Step, dense_matrix, stages
+from node_diag.solvers.solution import Solution
 from node_diag.solvers.tableau import Tableau
 
 Array = NDArray[np.float64]

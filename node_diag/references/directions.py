@@ -30,8 +30,8 @@ from node_diag.references.frame import MISSED, block_sizes, error_bound, random_
 from node_diag.references.frozen_map import FrozenMap
 from node_diag.references.taylor import taylor_lines
 from node_diag.references.v_curve import v_curve
-from node_diag.solvers.integrate import Settings, Solution
 from node_diag.solvers.replay import redo_step, replay
+from node_diag.solvers.solution import Settings, Solution
 
 DIRECTIONS = 16
 

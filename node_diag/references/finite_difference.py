@@ -20,7 +20,7 @@ from node_diag.references import ladder, noise, v_curve
 from node_diag.references.base import Reference, Vector
 from node_diag.references.frozen_map import FrozenMap
 from node_diag.references.taylor import taylor_lines
-from node_diag.solvers.integrate import Grid
+from node_diag.solvers.solution import Grid
 from node_diag.solvers.tableau import Tableau
 
 TOGETHER = 300

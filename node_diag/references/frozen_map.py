@@ -17,8 +17,8 @@ from node_diag.norms import norm
 from node_diag.problem import Problem
 from node_diag.references.base import Vector, entry_name, flat_inputs, slices
 from node_diag.references.captured import captured
-from node_diag.solvers.integrate import Grid
 from node_diag.solvers.replay import replay
+from node_diag.solvers.solution import Grid
 from node_diag.solvers.tableau import Tableau
 
 MEMORY = 128 * 2**20

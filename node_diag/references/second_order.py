@@ -23,8 +23,8 @@ from node_diag.problem import Problem
 from node_diag.references import ladder, noise
 from node_diag.references.base import Vector, flat_inputs, flatten, slices
 from node_diag.references.frozen_map import input_scale
-from node_diag.solvers.integrate import Grid
 from node_diag.solvers.replay import replay
+from node_diag.solvers.solution import Grid
 
 SAME = 1e-6
 """Relative distance of two ways to the same first derivative."""

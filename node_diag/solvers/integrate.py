@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, cast
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from node_diag.errors import MaxStepsError, NonFiniteError, StepUnderflowError
-from node_diag.solvers.controller import Controller, Norm, Tolerance, rms, starting_step
+from node_diag.solvers.controller import Controller, starting_step
 from node_diag.solvers.runge_kutta import (
     FlatField,
     GraphStepper,
@@ -22,98 +22,14 @@ from node_diag.solvers.runge_kutta import (
     Trial,
     number,
 )
-from node_diag.solvers.tableau import Tableau
+from node_diag.solvers.solution import Grid, Settings, Solution
 
 Graph = Literal["none", "frozen", "traced"]
-Control = Literal["state", "sensitivities"]
 Source = Literal["start", "rejected", "accepted"]
 SOURCES: frozenset[Source] = frozenset(("start", "rejected", "accepted"))
 """Where a traced step size gets its derivative from: the starting step, and the factors that the
 controller multiplies it by after rejected and accepted trials."""
 OnStep = Callable[[float, Tensor], None]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to solve: the method's tableau and its step-size rule.
-
-    Attributes:
-        step_size: |h| of fixed-step methods; None: 1/100 of the interval.
-        first_step: |h| of the first trial of adaptive ones; None: chosen as in Hairer II.4.
-        max_step: the longest |h| of adaptive ones; None: no bound.
-        max_steps: trials before the solve is given up.
-        norm: in which an adaptive method measures its error.
-        control: what that error is of: the state alone, or its sensitivities as well.
-        tolerance: how an error is put beside rtol and atol.
-    """
-
-    tableau: Tableau
-    rtol: float = 1e-5
-    atol: float = 1e-5
-    step_size: float | None = None
-    first_step: float | None = None
-    max_step: float | None = None
-    max_steps: int = 100_000
-    norm: Norm = rms
-    control: Control = "state"
-    tolerance: Callable[[float, float, Norm], Tolerance] = Tolerance
-
-
-@dataclass
-class Grid:
-    """The accepted steps: t_0, the sizes h_i, and t_N. It is what "frozen" means.
-
-    The last size closes onto t1: h_{N−1} = t1 − (t0 + Σ h_i). ``step_of[k]`` is the step in which
-    observation k (at ts[k + 1]) lies.
-    """
-
-    t0: float
-    t1: float
-    h: list[float] = field(default_factory=list[float])
-    step_of: list[int] = field(default_factory=list[int])
-
-    def starts(self) -> list[float]:
-        """t_i at which step i starts."""
-        times = [self.t0]
-        for size in self.h[:-1]:
-            times.append(times[-1] + size)
-        return times
-
-
-@dataclass
-class Solution:
-    """A finished solve.
-
-    Attributes:
-        ts: observation times asked for, t0 first.
-        zs: (K, D), states at ts[1:].
-        grid: accepted step sizes.
-        checkpoints: N + 1 states (D,), at t_0 … t_N; cut from the graph.
-        rejected: (t, h) of every rejected trial.
-        nfe: evaluations of f, where the caller counted them.
-    """
-
-    ts: list[float]
-    zs: Tensor
-    grid: Grid
-    checkpoints: list[Tensor]
-    rejected: list[tuple[float, float]]
-    nfe: int = 0
-
-    @property
-    def n_accepted(self) -> int:
-        """Accepted steps N_t."""
-        return len(self.grid.h)
-
-    @property
-    def n_rejected(self) -> int:
-        """Rejected trials."""
-        return len(self.rejected)
-
-    @property
-    def trials_per_step(self) -> float:
-        """M of the ACA paper: trials for each accepted step."""
-        return (self.n_accepted + self.n_rejected) / max(self.n_accepted, 1)
 
 
 def integrate(

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from node_diag.solvers.integrate import Grid
 from node_diag.solvers.runge_kutta import FlatField, Step, Time, combine, dense, stages
+from node_diag.solvers.solution import Grid
 from node_diag.solvers.tableau import Tableau
 
 

@@ -10,7 +10,8 @@ from node_diag.field import Field
 from node_diag.gradients.base import Setup, run
 from node_diag.loader import load
 from node_diag.registry import METHODS, SOLVERS
-from node_diag.solvers.integrate import Settings, integrate
+from node_diag.solvers.integrate import integrate
+from node_diag.solvers.solution import Settings
 from tests.bench.ratio import Ratio, alternate
 
 assert "vanderpol" in builtin_names()

@@ -19,7 +19,8 @@ from node_diag.references.base import Reference, flatten, slices
 from node_diag.references.finite_difference import frozen_reference
 from node_diag.references.sensitivity import sensitivity_reference
 from node_diag.registry import METHODS, SOLVERS
-from node_diag.solvers.integrate import Settings, integrate
+from node_diag.solvers.integrate import integrate
+from node_diag.solvers.solution import Settings
 from tests.calibration.family import Case, Long
 
 Vector = NDArray[np.float64]

@@ -11,7 +11,7 @@ from node_diag.gradients.base import Setup, run
 from node_diag.references.base import flatten
 from node_diag.registry import METHODS, SOLVERS
 from node_diag.solvers.controller import largest_rms
-from node_diag.solvers.integrate import Settings
+from node_diag.solvers.solution import Settings
 
 NAMES = METHODS.names()
 DOUBLE = torch.float64

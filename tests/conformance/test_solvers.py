@@ -9,9 +9,10 @@ import torch
 from node_diag import Problem
 from node_diag.field import Field
 from node_diag.registry import SOLVERS
-from node_diag.solvers.integrate import Grid, Settings, integrate
+from node_diag.solvers.integrate import integrate
 from node_diag.solvers.replay import redo_step, replay
 from node_diag.solvers.runge_kutta import GraphStepper, InPlaceStepper
+from node_diag.solvers.solution import Grid, Settings
 
 NAMES = SOLVERS.names()
 ADAPTIVE = [name for name in NAMES if SOLVERS.load(name).adaptive]

@@ -8,8 +8,9 @@ from node_diag import Problem
 from node_diag.field import Field
 from node_diag.gradients.base import Setup, run
 from node_diag.registry import METHODS, SOLVERS
-from node_diag.solvers.integrate import Settings, integrate
+from node_diag.solvers.integrate import integrate
 from node_diag.solvers.replay import replay
+from node_diag.solvers.solution import Settings
 
 RTOL = 1e-8
 SETTINGS = Settings(SOLVERS.load("dopri5"), RTOL, RTOL)

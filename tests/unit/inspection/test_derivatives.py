@@ -7,7 +7,8 @@ from node_diag import Problem
 from node_diag.field import Field
 from node_diag.inspection import derivatives
 from node_diag.registry import SOLVERS
-from node_diag.solvers.integrate import Settings, integrate
+from node_diag.solvers.integrate import integrate
+from node_diag.solvers.solution import Settings
 
 K = torch.tensor([0.5, -0.3], dtype=torch.float64)
 

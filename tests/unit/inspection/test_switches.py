@@ -7,7 +7,8 @@ from node_diag import Problem
 from node_diag.field import Field
 from node_diag.inspection import switches
 from node_diag.registry import SOLVERS
-from node_diag.solvers.integrate import Settings, integrate
+from node_diag.solvers.integrate import integrate
+from node_diag.solvers.solution import Settings
 
 DOPRI5 = SOLVERS.load("dopri5")
 

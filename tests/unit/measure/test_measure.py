@@ -16,7 +16,8 @@ from node_diag.measure.memory import LiveBytes, SavedBytes
 from node_diag.measure.trajectory import deviation, states_at
 from node_diag.pipeline import make_setup
 from node_diag.registry import METHODS, SOLVERS
-from node_diag.solvers.integrate import Settings, integrate
+from node_diag.solvers.integrate import integrate
+from node_diag.solvers.solution import Settings
 
 DOPRI5 = SOLVERS.load("dopri5")
 

@@ -18,7 +18,8 @@ from node_diag.references.exact import exact_reference
 from node_diag.references.finite_difference import frozen_reference, unfrozen_reference
 from node_diag.references.sensitivity import sensitivity_reference
 from node_diag.registry import METHODS, SOLVERS
-from node_diag.solvers.integrate import Settings, integrate
+from node_diag.solvers.integrate import integrate
+from node_diag.solvers.solution import Settings
 
 DOPRI5 = SOLVERS.load("dopri5")
 

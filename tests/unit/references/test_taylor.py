@@ -10,7 +10,8 @@ from node_diag.references.base import flatten, slices
 from node_diag.references.finite_difference import frozen_reference
 from node_diag.references.taylor import STEPS, odd_part_fit
 from node_diag.registry import METHODS, SOLVERS
-from node_diag.solvers.integrate import Settings, integrate
+from node_diag.solvers.integrate import integrate
+from node_diag.solvers.solution import Settings
 
 DOPRI5 = SOLVERS.load("dopri5")
 SETTINGS = Settings(DOPRI5, 1e-5, 1e-5)

@@ -6,7 +6,8 @@ import torch
 from node_diag.errors import MaxStepsError, NonFiniteError, SolveError
 from node_diag.registry import SOLVERS
 from node_diag.solvers.controller import Controller, Tolerance, starting_step
-from node_diag.solvers.integrate import Settings, integrate
+from node_diag.solvers.integrate import integrate
+from node_diag.solvers.solution import Settings
 from node_diag.solvers.tableau import Tableau
 
 ONE = torch.tensor([1.0], dtype=torch.float64)
