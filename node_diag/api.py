@@ -15,7 +15,8 @@ from node_diag.field import Field, validate
 from node_diag.gradients.base import MethodRun, run
 from node_diag.gradients.lookup import method_of
 from node_diag.outputs.base import write
-from node_diag.pipeline import Request, make_setup, run_check
+from node_diag.pipeline import Request, run_check
+from node_diag.preparation import make_setup
 from node_diag.problem import Problem
 from node_diag.registry import METHODS
 from node_diag.solvers.integrate import integrate

@@ -180,13 +180,15 @@ def _method_record(
     record.nan_origin = outcome.nan_origin
     flat = flatten(outcome.run.gradient)
     record.gradient = recorder.gradient(f"methods/{outcome.name}", flat)
-    # A user's method may take steps of its own; the discrete truth is that of ours.
-    same_steps = method.discrete and outcome.run.solution.grid.h == solution.grid.h
+    # A discrete method of the user's may take steps of its own; the discrete truth is that of ours.
+    own_steps = (
+        isinstance(method, UserMethod)
+        and method.discrete
+        and outcome.run.solution.grid.h != solution.grid.h
+    )
     record.errors = Errors(
         continuous=_error(recorder, flat, truths.continuous),
-        discrete=_error(recorder, flat, truths.discrete)
-        if same_steps or not isinstance(method, UserMethod)
-        else None,
+        discrete=None if own_steps else _error(recorder, flat, truths.discrete),
     )
     if record.reconstruction is None:
         record.reconstruction = Reconstruction(max_error=0.0, initial_error=0.0)
@@ -276,30 +278,13 @@ def _environment(config: CheckConfig) -> Environment:
 
 
 def _config_record(request: Request) -> ConfigRecord:
-    config = request.config
-    return ConfigRecord(
-        problem=request.spec,
-        overrides=dict(request.overrides),
-        solver=config.solver,
-        rtol=config.rtol,
-        atol=config.atol,
-        adjoint_rtol=config.adjoint_rtol,
-        adjoint_atol=config.adjoint_atol,
-        step_size=config.step_size,
-        max_step=config.max_step,
-        control=config.control,
-        max_steps=config.max_steps,
-        methods=config.methods,
-        reference=config.reference,
-        order=config.order,
-        target_error=config.target_error,
-        dtype=config.dtype,
-        device=config.device,
-        seed=config.seed,
-        repeat=config.repeat,
-        gates=[spec.expression for spec in gate_specs(config, request.sources)],
-        select=config.select,
-        ignore=config.ignore,
-        report=config.report,
-        sources=dict(request.sources),
-    )
+    """The options by their own names, and what only the request knows."""
+    config = vars(request.config)
+    values: dict[str, Any] = {
+        **{name: config[name] for name in ConfigRecord.model_fields.keys() & config.keys()},
+        "problem": request.spec,
+        "overrides": dict(request.overrides),
+        "gates": [spec.expression for spec in gate_specs(request.config, request.sources)],
+        "sources": dict(request.sources),
+    }
+    return ConfigRecord(**values)

@@ -1,4 +1,4 @@
-"""Independent computations on two cores, by forking; in this process alone where that cannot be."""
+"""Work on two cores, by forking; in this process alone where that cannot be."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 Tasks = Mapping[str, Callable[[], Any]]
 _children: set[int] = set()
 """Those at work."""
+_groups: set[int] = set()
+"""Those that lead a process group."""
 
 
 def compute(
@@ -62,6 +64,72 @@ def compute(
     return {name: done[name] for name in names}
 
 
+class Ahead:
+    """A child that gets ready for a task, and then waits for its input.
+
+    Forked while this process is small, it uses the core that stands idle while this one imports.
+    """
+
+    def __init__(self, prepare: Callable[[], Callable[[Any], Any]]) -> None:
+        """``prepare`` is called in the child; what it returns turns an input into a result.
+
+        Inputs and results must be picklable. See :func:`can_get_ahead`.
+        """
+        requests, self._requests = os.pipe()
+        self._results, results = os.pipe()
+        self._child = _forked()
+        if self._child == 0:
+            os.close(self._requests)
+            os.close(self._results)
+            os.setpgid(0, 0)  # with its own children, to be ended together
+            _leave(lambda: _answer(prepare, requests, results))
+        _children.add(self._child)
+        _groups.add(self._child)
+        os.close(requests)
+        os.close(results)
+
+    def ask(self, request: Any) -> Any:
+        """What the task makes of the input; for once only.
+
+        Raises:
+            ChildProcessError: the child could not do it.
+        """
+        try:
+            with os.fdopen(self._requests, "wb") as pipe:
+                pipe.write(pickle.dumps(request))
+        except BrokenPipeError as error:
+            raise ChildProcessError("the child ended before it was asked") from error
+        with os.fdopen(os.dup(self._results), "rb") as pipe:
+            payload = pipe.read()
+        _, status = os.waitpid(self._child, 0)
+        _children.discard(self._child)
+        if status:
+            raise ChildProcessError(f"the child ended with status {status}")
+        return pickle.loads(payload)
+
+    def end(self) -> None:
+        """End the child, asked or not."""
+        _end(self._child)
+        with contextlib.suppress(OSError):
+            os.close(self._requests)
+        os.close(self._results)
+
+
+def can_get_ahead() -> bool:
+    """Whether there is a core to use meanwhile, and torch is still to be imported."""
+    return "torch" not in sys.modules and _can_fork()
+
+
+def _answer(prepare: Callable[[], Callable[[Any], Any]], requests: int, results: int) -> None:
+    task = prepare()
+    with os.fdopen(requests, "rb") as pipe:
+        payload = pipe.read()
+    if payload:  # else the parent is gone, or does not want it
+        answer = pickle.dumps(task(pickle.loads(payload)))
+        with os.fdopen(results, "wb") as pipe:
+            pipe.write(answer)
+
+
 def end_children() -> None:
     """End every child that is still at work."""
     for child in list(_children):
@@ -71,7 +139,7 @@ def end_children() -> None:
 def _end(child: int) -> None:
     if child in _children:
         with contextlib.suppress(ProcessLookupError, ChildProcessError):
-            os.kill(child, signal.SIGKILL)
+            (os.killpg if child in _groups else os.kill)(child, signal.SIGKILL)
             os.waitpid(child, 0)
         _children.discard(child)
 
@@ -119,9 +187,8 @@ def _can_fork() -> bool:
     return len(os.sched_getaffinity(0)) > 1
 
 
-def _fork(tasks: Tasks, names: list[str], queue: int) -> tuple[int, int]:
-    """The child's process id, and where its results will come."""
-    results, out = os.pipe()
+def _forked() -> int:
+    """As os.fork, with nothing waiting to be printed twice and no children in the child."""
     sys.stdout.flush()
     sys.stderr.flush()
     with warnings.catch_warnings():
@@ -129,28 +196,41 @@ def _fork(tasks: Tasks, names: list[str], queue: int) -> tuple[int, int]:
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
-        os.close(results)
         _children.clear()
-        _serve(tasks, names, queue, out)
+    return child
+
+
+def _fork(tasks: Tasks, names: list[str], queue: int) -> tuple[int, int]:
+    """The child's process id, and where its results will come."""
+    results, out = os.pipe()
+    child = _forked()
+    if child == 0:
+        os.close(results)
+        _leave(lambda: _serve(tasks, names, queue, out))
     _children.add(child)
     os.close(out)
     return child, results
 
 
 def _serve(tasks: Tasks, names: list[str], queue: int, out: int) -> None:
-    """In the child: work, send, and leave without running anybody's exit handlers."""
+    """Work and send."""
+    _one_thread()  # OpenMP's threads do not survive a fork; with one none are asked for
+    done: dict[str, Any] = {}
+    for name in _claims(queue, names):
+        with contextlib.suppress(Exception):  # the parent computes it again and shows why
+            done[name] = tasks[name]()
+    payload = pickle.dumps(done)
+    with os.fdopen(out, "wb") as pipe:
+        pipe.write(payload)
+
+
+def _leave(after: Callable[[], None]) -> NoReturn:
+    """In the child: do this, and leave without running anybody's exit handlers."""
     code = 1
     try:
         # The parent kills this process when it is interrupted itself.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        _one_thread()  # OpenMP's threads do not survive a fork; with one none are asked for
-        done: dict[str, Any] = {}
-        for name in _claims(queue, names):
-            with contextlib.suppress(Exception):  # the parent computes it again and shows why
-                done[name] = tasks[name]()
-        payload = pickle.dumps(done)
-        with os.fdopen(out, "wb") as pipe:
-            pipe.write(payload)
+        after()
         code = 0
     except BaseException:
         pass

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import math
 import warnings
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -17,7 +14,8 @@ from node_diag import causes, parallel
 from node_diag.assembly import Outcome, Request, assemble, gate_specs
 from node_diag.config import CheckConfig
 from node_diag.errors import ProblemError, SolveError, UsageError, said
-from node_diag.field import Field, validate
+from node_diag.field import Field
+from node_diag.garbage import uncollected
 from node_diag.gradients.base import Setup
 from node_diag.gradients.lookup import UserMethod, description_of, method_of
 from node_diag.inspection import (
@@ -28,16 +26,16 @@ from node_diag.inspection import (
     stability,
     switches,
 )
-from node_diag.measure.clock import time_runs
+from node_diag.measure.clock import Times, time_runs
 from node_diag.measure.counting import count
 from node_diag.measure.trajectory import deviation
+from node_diag.preparation import impatient, make_setup, prepare
 from node_diag.problem import Problem
-from node_diag.records import Inspection, Repeatability, Report
+from node_diag.records import Inspection, Recommendation, Repeatability, Report
 from node_diag.references.second_order import second_order
-from node_diag.registry import METHODS, SOLVERS
-from node_diag.solvers.controller import largest_rms
+from node_diag.registry import METHODS
 from node_diag.solvers.integrate import integrate
-from node_diag.solvers.solution import Settings, Solution
+from node_diag.solvers.solution import Solution
 from node_diag.truths import Truths, reference_tasks, repeatable, trusted
 
 __all__ = ["Request", "gate_specs", "run_check"]
@@ -45,8 +43,8 @@ __all__ = ["Request", "gate_specs", "run_check"]
 Progress = Callable[[str], None]
 EVALUATIONS, HARMLESS = 100, 2**29
 """Evaluations of f in a check, over those of one solve; bytes that may wait for the collector."""
-NOISY_STEPS = 2_000
-"""Trials after which a solve of an f with random numbers in it is given up."""
+MANY_CORES = 2**14
+"""Entries of a tensor from which torch may use several cores for it: half of what it starts at."""
 NOISY = (
     "; f gives another value each time it is evaluated, which no step size resolves: call .eval() "
     "on the module, or draw its random numbers once for each solve"
@@ -90,26 +88,60 @@ def _run_check(request: Request, progress: Progress, meanwhile: Callable[[], Non
     problem = prepare(request.problem, config)
     if config.reference == "exact" and problem.exact is None:
         raise UsageError(f"problem '{problem.name}' has no closed form; use --reference auto")
-    gate_specs(config, request.sources)  # what is misspelt is told before the work
+    gate_specs(config, request.sources)  # raises what is misspelt before the work begins
     setup = make_setup(problem, config)
-    methods = {METHODS.label(name): name for name in config.methods}
-    loaded = {label: method_of(name) for label, name in methods.items()}
+    outcomes = [
+        Outcome(METHODS.label(name), description_of(name), method_of(name))
+        for name in config.methods
+    ]
     progress("looking at f")
     repeats = repeatability.inspect(problem)
     progress("forward solve")
     if not repeatable(repeats, config.dtype):
-        setup = _impatient(setup)
+        setup = impatient(setup)
     solution, nfe = _forward(problem, setup, repeats)
+    small = _is_small(problem, nfe)
+    tasks = _first_look(problem, setup, config, outcomes, (solution, repeats))
+    with uncollected(if_small=small):
+        done = parallel.compute(tasks, progress, meanwhile)
+    loaded = {outcome.name: outcome.method for outcome in outcomes}
+    outcomes = [done[f"{name}: gradient and counts"] for name in loaded]
+    for outcome in outcomes:  # a forked child sends its method back as a copy
+        outcome.method = loaded[outcome.name]
+        outcome.second_order = done.get(f"{outcome.name}: second order")
+    truths = Truths(*(done[f"{name} reference"] for name in Truths.__annotations__))
+    wrong, on_kinks = done["derivatives of f"]
+    inspection = Inspection(
+        repeatability=repeats,
+        # Differences of a rounded f are none.
+        derivatives=[] if repeats.single_precision else wrong,
+        on_kinks=[] if repeats.single_precision else on_kinks,
+        switches=done["kinks of f"],
+        stability=done["growth along the trajectory"],
+        dependence=done["what f depends on"],
+        coupling=done["steps of the batch"],
+    )
+    truths.continuous = trusted(truths.continuous, inspection)
+    with uncollected(if_small=small):
+        recommended = _second_look(problem, setup, config, outcomes, truths, progress)
+    progress("report")
+    forward = (solution, nfe)
+    return assemble(request, problem, setup, forward, outcomes, truths, inspection, recommended)
+
+
+def _first_look(
+    problem: Problem,
+    setup: Setup,
+    config: CheckConfig,
+    outcomes: list[Outcome],
+    forward: tuple[Solution, Repeatability],
+) -> dict[str, Callable[[], Any]]:
+    """Gradients, references and inspections, by name."""
+    solution, repeats = forward
     references = reference_tasks(problem, setup, solution, config, repeats)
     runs: dict[str, Callable[[], Any]] = {
-        f"{label}: gradient and counts": partial(
-            _run_method,
-            Outcome(label, description_of(methods[label]), method),
-            problem,
-            setup,
-            solution,
-        )
-        for label, method in loaded.items()
+        f"{o.name}: gradient and counts": partial(_run_method, o, problem, setup, solution)
+        for o in outcomes
     }
     # The longest first, which is how two processes end at the same time.
     first = "continuous reference"
@@ -122,114 +154,44 @@ def _run_check(request: Request, progress: Progress, meanwhile: Callable[[], Non
     if config.order == 2 and repeatable(repeats, config.dtype):
         precise = problem.to(torch.float64, torch.device("cpu"))
         tasks |= {
-            f"{label}: second order": partial(second_order, method, precise, setup, solution.grid)
-            for label, method in loaded.items()
+            f"{o.name}: second order": partial(
+                second_order, o.method, precise, setup, solution.grid
+            )
+            for o in outcomes
         }
-    with _little_collected(problem, nfe):
-        done = parallel.compute(tasks, progress, meanwhile)
-    outcomes = [done[f"{label}: gradient and counts"] for label in loaded]
-    for outcome in outcomes:  # a forked child sends its method back as a copy
-        outcome.method = loaded[outcome.name]
-        outcome.second_order = done.get(f"{outcome.name}: second order")
-    truths = Truths(*(done[f"{name} reference"] for name in Truths.__annotations__))
-    inspection = Inspection(
-        repeatability=repeats,
-        # Differences of a rounded f are none.
-        derivatives=[] if repeats.single_precision else done["derivatives of f"],
-        switches=done["kinks of f"],
-        stability=done["growth along the trajectory"],
-        dependence=done["what f depends on"],
-        coupling=done["steps of the batch"],
-    )
-    truths.continuous = trusted(truths.continuous, inspection)
+    return tasks
+
+
+def _second_look(
+    problem: Problem,
+    setup: Setup,
+    config: CheckConfig,
+    outcomes: list[Outcome],
+    truths: Truths,
+    progress: Progress,
+) -> Recommendation | None:
+    """Causes, times and the recommendation; the outcomes are told theirs."""
     again, searching = causes.tasks(problem, setup, config, outcomes, truths)
-    with _little_collected(problem, nfe):
-        recommended = causes.record(parallel.compute(again, progress), searching, outcomes)
-    for outcome in outcomes:  # alone on the machine, as far as that is up to us
-        _time(outcome, problem, setup, config.repeat, progress)
-    progress("report")
-    forward = (solution, nfe)
-    return assemble(request, problem, setup, forward, outcomes, truths, inspection, recommended)
-
-
-@contextmanager
-def _little_collected(problem: Problem, nfe: int) -> Generator[None]:
-    """No search for reference cycles meanwhile, if all that f makes is small even if it were kept.
-
-    Graphs are many small objects, and every search walks them: a twentieth of a check.
-    """
-    n_params = sum(p.numel() for p in problem.params.values())
-    small = EVALUATIONS * nfe * 8 * (problem.layout.numel + n_params) < HARMLESS
-    was_enabled = gc.isenabled()
-    if small:
-        gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-def prepare(problem: Problem, config: CheckConfig) -> Problem:
-    """The problem in the precision and on the device asked for, checked once.
-
-    Raises:
-        UsageError: there is no such device.
-        ProblemError: the problem cannot be used so.
-    """
-    try:
-        device = torch.device(config.device)
-        float(torch.zeros((), device=device))
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UsageError(f"device '{config.device}' is not to be had here: {reason}") from error
-    # A module's buffers may change as it is evaluated: those of a copy.
-    mine = isinstance(problem.func, torch.nn.Module)
-    moved = problem.to(getattr(torch, config.dtype), device, copy=mine)
-    validate(moved)
-    return moved
-
-
-def make_setup(problem: Problem, config: CheckConfig) -> Setup:
-    """Solver settings of the forward pass and of a reverse-time backward pass.
-
-    Raises:
-        UsageError: --step-size with an adaptive solver, or --control and --max-step with a fixed
-            one.
-    """
-    tableau = SOLVERS.load(config.solver)
-    if config.step_size is not None and tableau.adaptive:
-        raise UsageError(
-            f"--step-size is for fixed-step solvers; {config.solver} chooses its own (use --rtol "
-            "or --max-step)"
-        )
-    if not tableau.adaptive and (config.control != "state" or config.max_step is not None):
-        raise UsageError(
-            f"--control and --max-step are for adaptive solvers; {config.solver} takes the steps "
-            "it is given (use --step-size)"
-        )
-    n_params = sum(p.numel() for p in problem.params.values())
-    blocks = [problem.layout.numel, problem.layout.numel, n_params]
-    shared: dict[str, Any] = {
-        "step_size": config.step_size,
-        "max_step": config.max_step,
-        "max_steps": config.max_steps,
+    timings = {
+        f"{outcome.name}: timing": partial(_time, outcome, problem, setup, config.repeat)
+        for outcome in outcomes
+        if outcome.run is not None
     }
-    forward = Settings(tableau, config.rtol, config.atol, **shared, control=config.control)
-    backward = Settings(
-        tableau, config.adjoint_rtol, config.adjoint_atol, **shared, norm=largest_rms(blocks)
-    )
-    return Setup(forward, backward, record=True)
+    # One core is all that small tensors can use: then the other may do something else meanwhile.
+    together = _largest_tensor(problem) < MANY_CORES
+    done = parallel.compute({**again, **(timings if together else {})}, progress)
+    for name, timing in ({} if together else timings).items():
+        progress(name)
+        done[name] = timing()
+    for outcome in outcomes:
+        outcome.times = done.get(f"{outcome.name}: timing")
+    return causes.record(done, searching, outcomes)
 
 
-def _impatient(setup: Setup) -> Setup:
-    """Fewer steps for an f that is never the same: its noise keeps the error control busy."""
-    few = min(setup.forward.max_steps, NOISY_STEPS)
-    return replace(
-        setup,
-        forward=replace(setup.forward, max_steps=few),
-        backward=replace(setup.backward, max_steps=few),
-    )
+def _is_small(problem: Problem, nfe: int) -> bool:
+    """Whether all that f makes in a check may stay in memory."""
+    n_params = sum(p.numel() for p in problem.params.values())
+    return EVALUATIONS * nfe * 8 * (problem.layout.numel + n_params) < HARMLESS
 
 
 def _forward(problem: Problem, setup: Setup, repeats: Repeatability) -> tuple[Solution, int]:
@@ -301,13 +263,16 @@ def _follow(
         outcome.deviation = deviation(problem, setup.forward.tableau, solution, path)
 
 
-def _time(
-    outcome: Outcome, problem: Problem, setup: Setup, repeats: int | None, progress: Progress
-) -> None:
-    if outcome.run is None:
-        return
-    progress(f"{outcome.name}: timing")
+def _time(outcome: Outcome, problem: Problem, setup: Setup, repeats: int | None) -> Times:
     plain = Setup(setup.forward, setup.backward)
     if isinstance(outcome.method, UserMethod):
         problem = problem.to(problem.dtype, problem.device, copy=True)
-    outcome.times = time_runs(outcome.name, outcome.method, problem, plain, repeats)
+    return time_runs(outcome.name, outcome.method, problem, plain, repeats)
+
+
+def _largest_tensor(problem: Problem) -> int:
+    """Entries of the largest tensor f may meet: the state, a parameter, a layer's activations."""
+    dims = [size for p in problem.params.values() for size in p.shape]
+    rows = max(shape[:-1].numel() for shape in problem.layout.shapes)
+    sizes = (p.numel() for p in problem.params.values())
+    return max(problem.layout.numel, rows * max(dims, default=1), *sizes)

@@ -6,7 +6,7 @@ import ast
 import contextlib
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -27,8 +27,8 @@ from node_diag.config import (
 from node_diag.config_file import Entry, configuration_file, stem
 from node_diag.deadline import deadline
 from node_diag.errors import UsageError
+from node_diag.outputs.base import ahead, prepare, write
 from node_diag.outputs.base import load as load_formats
-from node_diag.outputs.base import prepare, write
 from node_diag.records import Report
 from node_diag.streams import Progress, Streams
 
@@ -129,19 +129,26 @@ def run(job: Job, folder: Path, *, force: bool, streams: Streams) -> Report:
     config = job.resolved.config
     folder = folder.absolute()  # the module may go elsewhere
     prepare(folder, force=force)
-    # What the module prints is not the result: stdout is for that alone.
-    with streams.progress() as progress, contextlib.redirect_stdout(sys.stderr):
-        progress("importing torch")
-        found = _check(job, progress)
-        if job.baseline is not None:
-            found.comparison = job.baseline.judge(found, job.name, config.max_slowdown)
-            found.summary.exit_code = max(found.summary.exit_code, int(found.comparison.failed > 0))
-        progress("writing the report")
-        write(found, folder, config.report, force=force)
+    drawer = ahead(config.report)
+    try:
+        # What the module prints is not the result: stdout is for that alone.
+        with streams.progress() as progress, contextlib.redirect_stdout(sys.stderr):
+            progress("importing torch")
+            load = partial(load_formats, config.report) if drawer is None else lambda: None
+            found = _check(job, progress, load)
+            if job.baseline is not None:
+                found.comparison = job.baseline.judge(found, job.name, config.max_slowdown)
+                failed = int(found.comparison.failed > 0)
+                found.summary.exit_code = max(found.summary.exit_code, failed)
+            progress("writing the report")
+            write(found, folder, config.report, force=force, drawer=drawer)
+    finally:
+        if drawer is not None:
+            drawer.end()
     return found
 
 
-def _check(job: Job, progress: Progress) -> Report:
+def _check(job: Job, progress: Progress, meanwhile: Callable[[], None]) -> Report:
     import gc
 
     import torch
@@ -163,7 +170,7 @@ def _check(job: Job, progress: Progress) -> Report:
         torch.set_default_device(None)  # the module may have set one, which is not for our tensors
         line = command_line(job.spec, overrides, config, resolved.sources)
         request = Request(problem, config, job.spec, overrides, resolved.sources, line)
-        return run_check(request, progress, partial(load_formats, config.report))
+        return run_check(request, progress, meanwhile)
 
 
 def describe(spec: str, assignments: list[str]) -> str:

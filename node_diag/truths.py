@@ -38,8 +38,8 @@ class Truths:
 
 
 def repeatable(repeats: Repeatability, dtype: str) -> bool:
-    """Whether f gives the same value for the same (t, z), as far as rounding goes."""
-    return repeats.spread <= ROUND_OFF[dtype]
+    """Whether f and the loss give the same value for the same input, as far as rounding goes."""
+    return max(repeats.spread, repeats.loss_spread) <= ROUND_OFF[dtype]
 
 
 def reference_tasks(
@@ -51,8 +51,9 @@ def reference_tasks(
 ) -> dict[str, Callable[[], Truth]]:
     """References are computed in float64 on the CPU, at the parameters as they are."""
     if not repeatable(repeats, config.dtype):
+        what = "f" if repeats.spread > ROUND_OFF[config.dtype] else "the loss"
         none = NoReferenceError(
-            "f gives another value each time it is evaluated, so there is no gradient to know"
+            f"{what} gives another value each time it is evaluated, so there is no gradient to know"
         )
         return {f"{name} reference": lambda: none for name in Truths.__annotations__}
     if repeats.single_precision:
@@ -135,6 +136,14 @@ def trusted(truth: Truth, inspection: Inspection) -> Truth:
             f"autograd does not give the derivative of {wrong.function} in {wrong.input}: along a "
             f"random line it says {wrong.autograd:.6g}, differences say {wrong.differences:.6g}"
         )
+    for kink in inspection.on_kinks:
+        if not (exact and kink.function == "f"):
+            below, above = kink.slopes
+            return NoReferenceError(
+                f"{kink.function} has a kink in {kink.input} just where the trajectory is: along "
+                f"a random line its slope is {below:.6g} on one side and {above:.6g} on the "
+                "other, so there is no gradient"
+            )
     for switch in [] if exact else inspection.switches:
         if switch.jump and switch.by_parameter:
             return NoReferenceError(

@@ -84,6 +84,25 @@ def discrete(method: MethodRecord) -> float | None:
     return size(method.errors.discrete) if method.errors else None
 
 
+def known(value: float | None, bar: float | None) -> str:
+    """A number with its uncertainty: ``2.8e-04 ± 1.2e-12``."""
+    if value is None:
+        return "an unknown amount"
+    return f"{value:.1e}" + (f" ± {bar:.1e}" if bar else "")
+
+
+def off_truth(method: MethodRecord) -> str:
+    """A method's error against the continuous truth as text."""
+    error = method.errors.continuous if method.errors else None
+    return known(size(error), error.uncertainty if error else None)
+
+
+def off_steps(method: MethodRecord) -> str:
+    """A method's error against the discrete truth as text."""
+    error = method.errors.discrete if method.errors else None
+    return known(size(error), error.uncertainty if error else None)
+
+
 def stored(report: Report) -> MethodRecord | None:
     """A method that differentiates the accepted steps with their sizes constant, if one ran."""
     for name in ("aca", "direct"):

@@ -21,7 +21,7 @@ from node_diag.errors import ProblemError
 from node_diag.field import Field
 from node_diag.gradients.vjp import derivatives
 from node_diag.problem import Problem
-from node_diag.records import DerivativeMismatch, label
+from node_diag.records import DerivativeMismatch, OnKink, label
 from node_diag.references import ladder
 from node_diag.references.base import Vector
 from node_diag.solvers.solution import Solution
@@ -49,11 +49,11 @@ class _Scalar:
     size: float
 
 
-def inspect(problem: Problem, solution: Solution) -> list[DerivativeMismatch]:
-    """Derivatives that autograd gets wrong: one entry for each input of f, and of the loss.
+def inspect(problem: Problem, solution: Solution) -> tuple[list[DerivativeMismatch], list[OnKink]]:
+    """Derivatives that autograd gets wrong, and those that do not exist, by input.
 
-    An input of f counts if it is wrong at two points of the trajectory, or at the only one: a kink
-    may lie on one of them. What is wrong at a single point is looked at next to it as well.
+    An input of f counts if it is so at two points of the trajectory, or at the only one: one alone
+    may be a crossing. What is found at a single point is looked for next to it as well.
 
     Args:
         problem: float64, on the CPU.
@@ -63,23 +63,33 @@ def inspect(problem: Problem, solution: Solution) -> list[DerivativeMismatch]:
     times = [*solution.grid.starts(), solution.grid.t1]
     states = [z.double().cpu() for z in solution.checkpoints]
     chosen = np.unique(np.linspace(0, len(times) - 1, POINTS).astype(int)).tolist()
-    found: dict[str, list[DerivativeMismatch]] = {}
-    where: dict[str, int] = {}
+    found: dict[Key, list[Found]] = {}
+    where: dict[Key, int] = {}
     for i in chosen:
-        for one in _wrong_in_f(mine, times[i], states[i]):
-            found.setdefault(one.input, []).append(one)
-            where[one.input] = i
-    for name, i in where.items():
+        for one in _in_f(mine, times[i], states[i]):
+            found.setdefault(_key(one), []).append(one)
+            where[_key(one)] = i
+    for key, i in where.items():
         near = [j for j in (i - 1, i + 1) if 0 <= j < len(times) and j not in chosen]
-        if len(found[name]) == 1 and near:
-            again = [one for j in near for one in _wrong_in_f(mine, times[j], states[j])]
-            found[name] += [one for one in again if one.input == name]
+        if len(found[key]) == 1 and near:
+            again = [one for j in near for one in _in_f(mine, times[j], states[j])]
+            found[key] += [one for one in again if _key(one) == key]
     needed = min(2, len(times))
-    wrong = [many[0] for many in found.values() if len(many) >= needed]
-    return wrong + _wrong_in_loss(mine, solution.zs.detach().double().cpu())
+    every = [many[0] for many in found.values() if len(many) >= needed]
+    every += _in_loss(mine, solution.zs.detach().double().cpu())
+    wrong = [one for one in every if isinstance(one, DerivativeMismatch)]
+    return wrong, [one for one in every if isinstance(one, OnKink)]
 
 
-def _wrong_in_f(problem: Problem, t: float, z: Tensor) -> list[DerivativeMismatch]:
+Found = DerivativeMismatch | OnKink
+Key = tuple[type[Found], str]
+
+
+def _key(one: Found) -> Key:
+    return type(one), one.input
+
+
+def _in_f(problem: Problem, t: float, z: Tensor) -> list[Found]:
     field = Field(problem)
     generator = torch.Generator().manual_seed(0)
     weights = torch.randn(z.shape, generator=generator, dtype=torch.float64)
@@ -104,7 +114,7 @@ def _wrong_in_f(problem: Problem, t: float, z: Tensor) -> list[DerivativeMismatc
         return []
 
 
-def _wrong_in_loss(problem: Problem, zs: Tensor) -> list[DerivativeMismatch]:
+def _in_loss(problem: Problem, zs: Tensor) -> list[Found]:
     """In the states, and in the parameters that the loss uses itself."""
     states = zs.clone()
     try:
@@ -145,11 +155,11 @@ def _moved(tensors: Sequence[Tensor], lines: Sequence[Tensor]) -> Generator[None
                 x.copy_(old)
 
 
-def _compare(what: Literal["f", "loss"], scalar: _Scalar, t: float) -> list[DerivativeMismatch]:
+def _compare(what: Literal["f", "loss"], scalar: _Scalar, t: float) -> list[Found]:
     """One random line in each group: autograd against differences."""
     claims = _claims(scalar)
     generator = torch.Generator().manual_seed(1)
-    found: list[DerivativeMismatch] = []
+    found: list[Found] = []
     for name, group in scalar.groups.items():
         lines = [torch.randn(x.shape, generator=generator, dtype=torch.float64) for x in group]
         length = math.sqrt(sum(float(line.square().sum()) for line in lines))
@@ -163,6 +173,10 @@ def _compare(what: Literal["f", "loss"], scalar: _Scalar, t: float) -> list[Deri
         pairs = zip(claims[name], lines, strict=True)
         claimed = sum(0.0 if g is None else float((g * line).sum()) for g, line in pairs)
         measured, bar = float(climbed.value[0]), float(climbed.bar[0])
+        if kink := float(climbed.kink[0]):
+            slopes = (measured - kink, measured + kink)
+            found.append(OnKink(function=what, input=name, t=t, slopes=slopes))
+            continue
         gap = abs(claimed - measured)
         scale = max(abs(claimed), abs(measured))
         if math.isfinite(bar) and gap > 10 * bar and gap > NOTICEABLE * scale:
@@ -198,18 +212,21 @@ def _differences(scalar: _Scalar, name: str, lines: Sequence[Tensor]) -> ladder.
     if name == "t":
         reach = np.array([max(1.0, abs(float(group[0])))])
 
-    def quotients(rows: ladder.Lines, steps: Vector) -> tuple[Vector, Vector]:
-        del rows
-        found: list[float] = []
-        sizes: list[float] = []
-        for step in steps * reach[0]:
-            ends: list[float] = []
-            for sign in (1, -1):
-                with _moved(group, [sign * step * line for line in lines]), torch.no_grad():
-                    ends.append(float(scalar.call()))
-            found.append((ends[0] - ends[1]) / (2 * step))
-            sizes.append(max(map(abs, ends)))
-        return np.asarray(found), np.asarray(sizes)
+    with torch.no_grad():
+        middle = float(scalar.call())
 
-    # A few dozen operations, each right to half an ulp of terms that may be larger than their sum.
-    return ladder.climb(quotients, reach, 8 * EPS * scalar.size)
+    def quotients(rows: ladder.Lines, steps: Vector) -> ladder.Taken:
+        del rows
+        ends = np.empty((2, steps.size))
+        for i, step in enumerate(steps * reach[0]):
+            for side, sign in enumerate((1, -1)):
+                with _moved(group, [sign * step * line for line in lines]), torch.no_grad():
+                    ends[side, i] = float(scalar.call())
+        return ladder.taken(ends[0], ends[1], 2 * steps * reach[0], middle)
+
+    # A few dozen operations, each right to half an ulp of terms that may be larger than their sum,
+    # of inputs that are themselves right to half an ulp.
+    first = quotients(np.zeros(1, int), np.array([ladder.step(0)]))
+    slope = abs(float(first.difference[0])) + abs(float(first.bend[0]))
+    size = np.nanmax([scalar.size, slope * reach[0]])
+    return ladder.climb(quotients, reach, 8 * EPS * size)

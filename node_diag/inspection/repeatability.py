@@ -1,4 +1,4 @@
-"""Does f give the same value for the same (t, z), and does it leave the module as it was?"""
+"""Does f give the same value for the same (t, z), does the loss, is the module left as it was?"""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _RANDOM = (
 
 
 def inspect(problem: Problem) -> Repeatability:
-    """Evaluate f at (t0, z0) three times, once with another point in between.
+    """Evaluate f at (t0, z0) three times, once with another point in between, and the loss twice.
 
     Must be called before anything else has evaluated f: what changes in the module is noted.
     """
@@ -36,12 +36,15 @@ def inspect(problem: Problem) -> Repeatability:
         second = f(t0, z0).detach().clone()
         elsewhere = f(t0, z0 * (1 + 1e-3) + 1e-3).detach().clone()
         third = f(t0, z0).detach().clone()
+        states = z0.repeat(len(problem.ts) - 1, 1)
+        losses = [problem.loss_of(states).detach().clone() for _ in range(2)]
     spread = max(_distance(first, second), _distance(first, third))
     changed = [
         name for name, value in _state(problem.func).items() if _differs(before, name, value)
     ]
     return Repeatability(
         spread=spread,
+        loss_spread=_distance(*losses),
         uses_random_numbers=not torch.equal(random_before, torch.get_rng_state()),
         changed=changed,
         suspects=_suspects(problem.func),

@@ -127,7 +127,7 @@ def _path(problem: Problem, solution: Solution) -> _Path | None:
     t = times[chosen]
     try:
         z = np.stack([solution.checkpoints[i].double().cpu().numpy() for i in chosen])
-        inner_t, inner_z = _gauss_points(t, z, _values(system, t, z))
+        inner_t, inner_z = _gauss_points(t, z, system.values(t, z))
         if rows == 1 or not system.batched:
             jacobians = system.jacobians(inner_t, inner_z)[0][:, None]
         else:
@@ -135,16 +135,6 @@ def _path(problem: Problem, solution: Solution) -> _Path | None:
     except (ProblemError, RuntimeError):
         return None
     return _Path(t, z, jacobians.reshape(len(t) - 1, 2, *jacobians.shape[1:]))
-
-
-def _values(system: Linearized, ts: Vector, zs: Vector) -> Vector:
-    """F at the points, (n, D)."""
-    if not system.batched:
-        return np.stack([system.f(t, z) for t, z in zip(ts, zs, strict=True)])
-    with torch.no_grad():
-        params = {name: p.detach() for name, p in system.problem.params.items()}
-        many = system.field.batched([])
-        return many(torch.from_numpy(ts), torch.from_numpy(zs), params).detach().numpy()
 
 
 def _gauss_points(t: Vector, z: Vector, f: Vector) -> tuple[Vector, Vector]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import io
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -13,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from node_diag import parallel
+from node_diag.garbage import uncollected
 from node_diag.outputs.folder import check, replace
 from node_diag.records import Report
 from node_diag.registry import OUTPUTS
@@ -37,13 +37,31 @@ def prepare(folder: Path, *, force: bool = False) -> None:
 
 def load(formats: Sequence[str]) -> None:
     """Import what the formats are drawn with, which takes longest; they are drawn with it later."""
-    with _without_collector():
+    with uncollected():
         for name in formats:
             OUTPUTS.load(name)
 
 
+def ahead(formats: Sequence[str]) -> parallel.Ahead | None:
+    """A process that loads the formats while this one imports torch; None where that cannot be."""
+    return parallel.Ahead(partial(_drawer, formats)) if parallel.can_get_ahead() else None
+
+
+def _drawer(formats: Sequence[str]) -> Callable[[Report], dict[str, bytes]]:
+    load(formats)
+    for name in formats:
+        if warm := getattr(OUTPUTS.load(name), "warm", None):
+            warm()
+    return lambda report: render(report, formats)
+
+
 def write(
-    report: Report, folder: Path, formats: Sequence[str], *, force: bool = False
+    report: Report,
+    folder: Path,
+    formats: Sequence[str],
+    *,
+    force: bool = False,
+    drawer: parallel.Ahead | None = None,
 ) -> list[Path]:
     """Write a report folder; a reader sees the whole of it or nothing.
 
@@ -52,6 +70,7 @@ def write(
         folder: where to; created with its parents.
         formats: names from the ``OUTPUTS`` registry.
         force: replace an earlier report of node-diag in this folder.
+        drawer: from :func:`ahead`, for the same formats.
 
     Returns:
         Paths of the files, report.json first.
@@ -60,9 +79,18 @@ def write(
         UsageError: an unknown format, a folder that may not be replaced, or one that cannot be
             written to.
     """
-    files = render(report, formats)
+    files = _drawn(report, formats, drawer)
     replace(folder, files, force=force)
     return [folder / name for name in files]
+
+
+def _drawn(
+    report: Report, formats: Sequence[str], drawer: parallel.Ahead | None
+) -> dict[str, bytes]:
+    if drawer is not None:
+        with suppress(ChildProcessError):  # then it is drawn here, and errors surface here
+            return drawer.ask(report)
+    return render(report, formats)
 
 
 def render(report: Report, formats: Sequence[str]) -> dict[str, bytes]:
@@ -72,7 +100,7 @@ def render(report: Report, formats: Sequence[str]) -> dict[str, bytes]:
         UsageError: an unknown format.
     """
     names = dict.fromkeys(["json", *(OUTPUTS.canonical(name) for name in formats)])
-    with _without_collector():
+    with uncollected():
         # Loaded here, so that a fork need not import matplotlib a second time.
         outputs: dict[str, Output] = {name: OUTPUTS.load(name) for name in names}
         tasks = {
@@ -101,22 +129,6 @@ def _parts(output: Output, report: Report) -> list[Callable[[], dict[str, bytes]
     if parts := getattr(output, "parts", None):
         return parts(report)
     return [partial(output.render, report)]
-
-
-@contextmanager
-def _without_collector() -> Generator[None]:
-    """No garbage collection meanwhile: it takes half the time of a report.
-
-    Drawing makes many small objects, and each collection they cause walks all of torch as well if
-    that is loaded.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _inside(path: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from node_diag import __version__
 from node_diag.outputs.folder import RECORD
 from node_diag.outputs.foreign import plain
 from node_diag.outputs.verdict import Headline, error_text, headline, method_word
@@ -147,6 +148,7 @@ def _page(run: Run) -> bytes:
         ]
 
     context = {"run": run, "errors": errors, "missing": MISSING, "page": "report.html"}
+    context["version"] = __version__
     return environment().get_template("index.html").render(context).encode()
 
 

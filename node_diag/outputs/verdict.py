@@ -75,6 +75,8 @@ def method_word(method: MethodRecord) -> str:
     if method.verdict != "info" or error is None:
         return WORDS[method.verdict]
     off = _judged(error)
+    if (error.uncertainty or 0.0) >= max(off, WRONG):
+        return WORDS["inconclusive"]
     if not off <= WRONG:
         return "wrong"
     return "right" if off <= NOTICEABLE else "off"
@@ -195,7 +197,7 @@ def _sentence(report: Report) -> str:
             texts = [f"{shorten(name)} {error_text(error)}" for name, error in pairs]
             return f"Relative error against the {kind} truth: {', '.join(texts)}."
     reasons = [why_missing(report.references.continuous), why_missing(report.references.discrete)]
-    return "; ".join(filter(None, reasons)) or "No method returned a gradient."
+    return "; ".join(dict.fromkeys(filter(None, reasons))) or "No method returned a gradient."
 
 
 def _judged(error: ErrorRecord) -> float:

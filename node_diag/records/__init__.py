@@ -12,11 +12,13 @@ from node_diag.records.base import (
     Verdict,
     label,
 )
+from node_diag.records.comparison import Change, Comparison
 from node_diag.records.inspection import (
     Coupling,
     Dependence,
     DerivativeMismatch,
     Inspection,
+    OnKink,
     Repeatability,
     Stability,
     Switch,
@@ -36,6 +38,7 @@ from node_diag.records.methods import (
     StepSizeTerms,
     TaylorTest,
 )
+from node_diag.records.recommendation import Candidate, Recommendation
 from node_diag.records.references import (
     MissingReference,
     Reference,
@@ -44,25 +47,19 @@ from node_diag.records.references import (
 )
 from node_diag.records.report import (
     SCHEMA_VERSION,
-    Candidate,
-    Change,
-    Comparison,
     ConfigRecord,
     Environment,
     Finding,
     Gate,
     PaperCost,
     ProblemRecord,
-    Recommendation,
     Report,
-    Series,
     SolutionRecord,
-    Steps,
     Summary,
     Tool,
-    Trajectory,
     json_schema,
 )
+from node_diag.records.series import Series, Steps, Trajectory
 
 __all__ = [
     "LONGEST_LIST",
@@ -87,6 +84,7 @@ __all__ = [
     "MethodRecord",
     "MissingReference",
     "NanOrigin",
+    "OnKink",
     "PaperCost",
     "ParameterError",
     "ProblemRecord",

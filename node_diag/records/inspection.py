@@ -12,6 +12,8 @@ class Repeatability(Record):
 
     spread: Real
     """Largest relative distance between the values."""
+    loss_spread: Real = 0.0
+    """The same for the loss of the same states."""
     uses_random_numbers: bool
     changed: list[str]
     """Buffers and attributes of func that evaluating it changed."""
@@ -31,6 +33,17 @@ class DerivativeMismatch(Record):
     autograd: Real
     differences: Real
     uncertainty: Real
+
+
+class OnKink(Record):
+    """Along a random line in one input, f or the loss has another slope on each side."""
+
+    function: Literal["f", "loss"]
+    input: str
+    """``z``, ``zs`` (of the loss) or a parameter."""
+    t: float
+    slopes: tuple[Real, Real]
+    """Below and above."""
 
 
 class Switch(Record):
@@ -114,6 +127,8 @@ class Inspection(Record):
 
     repeatability: Repeatability
     derivatives: list[DerivativeMismatch] = []
+    on_kinks: list[OnKink] = []
+    """Where the trajectory does not cross a kink but stays on it."""
     switches: list[Switch] = []
     stability: Stability | None = None
     """Null where Jacobians are too large to take."""

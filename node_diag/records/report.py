@@ -9,9 +9,12 @@ import numpy as np
 from pydantic import PrivateAttr
 
 from node_diag.records.base import Real, Record, Severity, Verdict
+from node_diag.records.comparison import Comparison
 from node_diag.records.inspection import Inspection
 from node_diag.records.methods import MethodRecord
+from node_diag.records.recommendation import Recommendation
 from node_diag.records.references import References
+from node_diag.records.series import Series
 
 SCHEMA_VERSION = 1
 
@@ -130,102 +133,12 @@ class Summary(Record):
     exit_code: int
 
 
-class Change(Record):
-    """One number of the baseline beside the same number now."""
-
-    method: str | None
-    """Null: it belongs to the solve, or to the whole problem."""
-    metric: str
-    base: Real | str | None
-    base_uncertainty: Real | None = None
-    new: Real | str | None
-    new_uncertainty: Real | None = None
-    verdict: Literal["same", "better", "worse", "inconclusive", "missing", "new", "info"]
-    fails: bool
-    reason: str
-    """One sentence: what changed, and by which rule it was judged."""
-
-
-class Comparison(Record):
-    """A check held against an earlier one, its baseline."""
-
-    baseline: str
-    """The file or folder, as it was named."""
-    created: str | None
-    """When the baseline was made; null if it has no such problem."""
-    changes: list[Change]
-    notes: list[str] = []
-    """What differs between the two runs and is no result: versions, ignored options."""
-    failed: int
-    """Changes that fail the comparison, those that could not be decided included."""
-
-
-class Trajectory(Record):
-    """Flat states along a solve: z[i] belongs to t[i]; at most the first few components."""
-
-    t: list[Real]
-    z: list[list[Real]]
-    error: list[Real] = []
-    """Relative distance from the forward trajectory at the same times, over all components."""
-
-
-class Steps(Record):
-    """Every trial of the forward solve: where it started, its size, whether it was accepted."""
-
-    t: list[float]
-    h: list[float]
-    accepted: list[bool]
-
-
-class Series(Record):
-    """What the plots are drawn from."""
-
-    components: list[str]
-    forward: Trajectory
-    reconstruction: dict[str, Trajectory] = {}
-    steps: Steps
-
-
 class PaperCost(Record):
     """A method's formula from table 1 of Zhuang et al. (2020), evaluated for this solve."""
 
     formula: str
     value: float
     measured: float
-
-
-class Candidate(Record):
-    """A setting that was run: its gradient error against the continuous truth, and its cost."""
-
-    solver: str
-    rtol: float
-    atol: float
-    step_size: float | None = None
-    control: str = "state"
-    error: Real | None = None
-    """Relative L2 over z0 and all parameters."""
-    uncertainty: Real | None = None
-    nfe: int | None = None
-    """Evaluations of f, forward and backward."""
-    n_accepted: int | None = None
-    met: bool = False
-    """Whether error + uncertainty is within the target."""
-    failure: str | None = None
-
-
-class Recommendation(Record):
-    """The cheapest of the settings that were tried and met the target."""
-
-    target: Real
-    method: str
-    """Gradient method of all candidates: direct, or aca where its graph would be too large."""
-    candidates: list[Candidate] = []
-    best: int | None = None
-    """Index of the cheapest one that met the target."""
-    order: Real | None = None
-    """p in error ∝ rtol^p (or step^p) of the solver that was checked."""
-    reason: str = ""
-    """Why there is no best one."""
 
 
 class Report(Record):

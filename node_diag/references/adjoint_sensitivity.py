@@ -13,16 +13,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from scipy.integrate import DOP853, OdeSolution
 
 from node_diag.errors import NoReferenceError
 from node_diag.gradients.vjp import vjp
 from node_diag.references.base import Vector
 from node_diag.references.linearize import Linearized
+
+if TYPE_CHECKING:
+    from scipy.integrate import OdeSolution
 
 MOST_STEPS = 20_000
 NODES = 8
@@ -33,6 +35,8 @@ class StoredTrajectory:
     """z(t) on [ts[0], ts[-1]] with dense output; every observation time is a step's end."""
 
     def __init__(self, system: Linearized, z0: Vector, ts: tuple[float, ...], rtol: float) -> None:
+        from scipy.integrate import OdeSolution  # half a second, for many parameters only
+
         self.pieces: list[OdeSolution] = []
         self.states: list[Vector] = []
         self.steps = 0
@@ -109,6 +113,8 @@ def march(
     longest: float,
 ) -> tuple[list[float], list[Any], Vector]:
     """DOP853 of scipy from start to end; times, interpolants and the last state."""
+    from scipy.integrate import DOP853
+
     method: Any = DOP853
     solver = method(f, start, y, end, rtol=rtol, atol=rtol / 100 * size, max_step=longest)
     times, interpolants = [start], list[Any]()

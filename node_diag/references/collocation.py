@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from numpy.polynomial import legendre
-from scipy.integrate import Radau
 
 from node_diag.errors import NoReferenceError
 from node_diag.references.base import Vector
@@ -95,7 +94,7 @@ class _Steps:
 
 
 def _steps(system: Linearized, t: float, end: float, z: Vector, rtol: float) -> _Steps:
-    from scipy.integrate import OdeSolution
+    from scipy.integrate import OdeSolution, Radau  # half a second, for stiff problems only
 
     def jacobian(time: float, state: Vector) -> Vector:
         return system.jacobians(np.array([time]), state[None])[0][0]

@@ -127,18 +127,16 @@ def _quotients(frozen: FrozenMap, lines: Vector, reach: Vector) -> ladder.Quotie
     n = lines.shape[1]
     directions = torch.from_numpy(lines)
 
-    def quotients(chosen: ladder.Lines, steps: Vector) -> tuple[Vector, Vector]:
+    def quotients(chosen: ladder.Lines, steps: Vector) -> ladder.Taken:
         sizes = steps * reach[chosen]
         found: list[Vector] = []
-        losses: list[Vector] = []
         for some in np.array_split(np.arange(chosen.size), max(1, chosen.size // 64)):
             offsets = directions[chosen[some]] * torch.from_numpy(sizes[some])[:, None]
             rows = torch.from_numpy(frozen.base).repeat(2 * len(some), 1)
             rows[:, :n] += torch.cat([offsets, -offsets])
-            ups, downs = np.split(frozen.losses(rows, frozen.dynamic, 6 * len(lines)), 2)
-            found.append((ups - downs) / (2 * sizes[some]))
-            losses.append(np.maximum(np.abs(ups), np.abs(downs)))
-        return np.concatenate(found), np.concatenate(losses)
+            found.append(frozen.losses(rows, frozen.dynamic, 6 * len(lines)).reshape(2, -1))
+        ups, downs = np.concatenate(found, axis=1)
+        return ladder.taken(ups, downs, 2 * sizes, frozen.loss)
 
     return quotients
 

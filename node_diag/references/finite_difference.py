@@ -106,7 +106,7 @@ def in_times(group: Group, scale: Vector, sigma: float) -> ladder.Ladder:
     except NoReferenceError:
         none = np.full(own.size, np.nan)
         return ladder.Ladder(
-            [], none[None], none, own, sigma, none, np.full(own.size, np.inf), none
+            [], none[None], none, none, own, sigma, none, np.full(own.size, np.inf), none, 0 * own
         )
 
 
@@ -119,17 +119,16 @@ class Group:
     part: slice
     moved: tuple[str, ...]
 
-    def quotients(self, lines: ladder.Lines, steps: Vector) -> tuple[Vector, Vector]:
-        """Central differences along single inputs, and the larger loss behind each.
+    def quotients(self, lines: ladder.Lines, steps: Vector) -> ladder.Taken:
+        """Central differences along single inputs.
 
         Lines are counted from the start of the group. The quotient is by the distance between the
         two inputs as floating point really made it. For a few lines those at every step anyone may
         ask for are taken in the first call: lanes cost less than calls.
         """
         if self.size * len(v_curve.LEVELS) <= MOST_AHEAD:
-            table = self._ahead
             rows = np.searchsorted(-_ALL_STEPS, -steps)
-            return table[0][rows, lines], table[1][rows, lines]
+            return ladder.Taken(*(table[rows, lines] for table in self._ahead))
         return self._taken(lines, steps)
 
     @property
@@ -138,14 +137,13 @@ class Group:
         return self.part.stop - self.part.start
 
     @cached_property
-    def _ahead(self) -> tuple[Vector, Vector]:
+    def _ahead(self) -> ladder.Taken:
         """All steps (rows) of all lines (columns)."""
         lines = np.tile(np.arange(self.size), _ALL_STEPS.size)
         found = self._taken(lines, np.repeat(_ALL_STEPS, self.size))
-        quotients, sizes = (x.reshape(_ALL_STEPS.size, self.size) for x in found)
-        return quotients, sizes
+        return ladder.Taken(*(x.reshape(_ALL_STEPS.size, self.size) for x in found))
 
-    def _taken(self, lines: ladder.Lines, steps: Vector) -> tuple[Vector, Vector]:
+    def _taken(self, lines: ladder.Lines, steps: Vector) -> ladder.Taken:
         columns = torch.from_numpy(lines + self.part.start)
         sizes = torch.from_numpy(steps * self.scale[self.part][lines])
         index, offsets = torch.cat([columns, columns]), torch.cat([sizes, -sizes])
@@ -160,8 +158,7 @@ class Group:
         (ups, downs), (above, below) = (
             np.split(np.concatenate(values), 2) for values in (found, distances)
         )
-        size = np.maximum(np.abs(ups), np.abs(downs))
-        return (ups - downs) / (above - below), size
+        return ladder.taken(ups, downs, above - below, self.frozen.loss)
 
 
 _ROWS = 4096

@@ -16,14 +16,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.integrate import DOP853
 
 from node_diag.errors import NoReferenceError
 from node_diag.references.base import Vector
 from node_diag.references.collocation import solve_collocation
+from node_diag.references.dop853 import E3, E5, STAGES, A, B, C
 from node_diag.references.linearize import Linearized
 
-STAGES = 12
 STABILITY_INTERVAL = 6.0
 """Length of DOP853's stability region on the negative real axis, to one digit."""
 MOST_STEPS = 20_000
@@ -33,8 +32,6 @@ MOST_ROUNDS = 30
 COARSE_TRIALS, COARSE_RTOL = 3_000, 1e-4
 STATE_MARGIN = 8.0
 """How much finer z is solved at once; S mostly wants that, and splitting steps costs more."""
-_A, _B, _C = DOP853.A[:STAGES, :STAGES], DOP853.B, DOP853.C[:STAGES]
-_E3, _E5 = DOP853.E3[:STAGES], DOP853.E5[:STAGES]
 
 
 @dataclass
@@ -219,20 +216,20 @@ def _factor(error: float) -> float:
 
 def _state_step(system: Linearized, t: float, z: Vector, h: float, rtol: float) -> _Step:
     points, k = np.empty((STAGES, z.size)), np.empty((STAGES, z.size))
-    weights, f = h * _A, system.field
+    weights, f = h * A, system.field
     with torch.no_grad():
-        for i, time in enumerate(torch.from_numpy(t + h * _C).unbind()):
+        for i, time in enumerate(torch.from_numpy(t + h * C).unbind()):
             np.add(z, weights[i, :i] @ k[:i], out=points[i])
             k[i] = f(time, torch.from_numpy(points[i])).detach().numpy()
-    z1 = z + h * (_B @ k)
-    error = _error(z, z1, h * (_E5 @ k), h * (_E3 @ k), rtol, system.size)
+    z1 = z + h * (B @ k)
+    error = _error(z, z1, h * (E5 @ k), h * (E3 @ k), rtol, system.size)
     return _Step(t, h, z, points, z1, error)
 
 
 def _linearize(system: Linearized, steps: list[_Step]) -> None:
     """Fill in the affine maps of the steps, all Jacobians at once."""
     n, count = system.n_state, len(steps)
-    times = np.concatenate([step.t + step.h * _C for step in steps])
+    times = np.concatenate([step.t + step.h * C for step in steps])
     dz, dp = system.jacobians(times, np.concatenate([step.points for step in steps]))
     dz = dz.reshape(count, STAGES, n, n)
     source = np.concatenate([np.zeros_like(dz), dp.reshape(count, STAGES, n, -1)], axis=-1)
@@ -240,9 +237,9 @@ def _linearize(system: Linearized, steps: list[_Step]) -> None:
     start = np.broadcast_to(np.eye(n, source.shape[-1]), (count, n, source.shape[-1]))
     k = np.empty_like(source)
     for i in range(STAGES):
-        inner = start + h * np.tensordot(k[:, :i], _A[i, :i], axes=([1], [0]))
+        inner = start + h * np.tensordot(k[:, :i], A[i, :i], axes=([1], [0]))
         k[:, i] = dz[:, i] @ inner + source[:, i]
-    maps = h[:, None] * np.einsum("ws,nsij->nwij", np.stack([_B, _E5, _E3]), k)
+    maps = h[:, None] * np.einsum("ws,nsij->nwij", np.stack([B, E5, E3]), k)
     for step, own in zip(steps, maps, strict=True):
         step.maps = own
 

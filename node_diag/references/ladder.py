@@ -12,16 +12,17 @@ truncation small beside the value, or the noise, in both, falling from one to th
 that agree within both bars. Steps that are too large for the function (chaotic dynamics, a kink)
 give values that agree by chance now and then.
 
-Coarse steps are left out at first: they jump kinks, where a high-order extrapolation is confidently
-wrong. A line without a confirmed pair, or on which truncation still dominates at its finest pair,
-gets finer steps; one on which noise drowns the derivative coarser ones. A line that no pair is
-confirmed on has an infinite bar.
+Central differences at x on a kink settle on the mean of the slopes on its two sides, to the last
+digit. So the bend B(h) = [J(x + hv) − 2 J(x) + J(x − hv)] / 2h, half the difference of the slopes,
+is looked at as well: it falls with h where J is smooth, and stays where it has a kink at x. There
+the bar is |B|: it reaches to the slopes on both sides.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,10 +41,38 @@ FINEST, COARSEST = 12, -3
 HOPELESS = 1e-6
 """Relative bar above which a line that noise dominates may try coarser steps."""
 
+SAME_BEND = 0.7
+"""A bend that a step finer by RATIO changes by less than this factor, or its inverse, stays."""
+
 Lines = NDArray[np.intp]
-Quotients = Callable[[Lines, Vector], tuple[Vector, Vector]]
-"""(lines, relative steps) → D and the larger |J| at the two ends, all of shape (m,)."""
 EPS = float(np.finfo(np.float64).eps)
+
+
+class Taken(NamedTuple):
+    """Differences along some lines at some steps, all of shape (m,).
+
+    Attributes:
+        difference: D.
+        size: the larger |J| at the two ends.
+        bend: B; NaN where J(x) is not known.
+    """
+
+    difference: Vector
+    size: Vector
+    bend: Vector
+
+
+Quotients = Callable[[Lines, Vector], Taken]
+"""(lines, relative steps) → what is taken there."""
+
+
+def taken(ups: Vector, downs: Vector, apart: Vector, middle: Vector | float = np.nan) -> Taken:
+    """From J at the two ends, their distance, and J(x)."""
+    return Taken(
+        (ups - downs) / apart,
+        np.maximum(np.abs(ups), np.abs(downs)),
+        ((ups - middle) + (downs - middle)) / apart,
+    )
 
 
 @dataclass
@@ -54,19 +83,23 @@ class Ladder:
         levels: those of the rows.
         differences: (levels, lines).
         sizes: largest |J| behind each of them.
+        bends: B of each of them.
         scale: (lines,), see :func:`climb`.
         sigma: noise of J at x.
         value, bar, chosen: of each line; ``chosen`` is the coarser level of its pair.
+        kink: half the difference of the slopes on the two sides of x; 0 where J is smooth.
     """
 
     levels: list[int]
     differences: Vector
     sizes: Vector
+    bends: Vector
     scale: Vector
     sigma: float
     value: Vector
     bar: Vector
     chosen: Vector
+    kink: Vector
 
     @property
     def solves(self) -> int:
@@ -93,16 +126,20 @@ def climb(quotients: Quotients, scale: Vector, sigma: float) -> Ladder:
         levels=levels,
         differences=np.full((len(levels), scale.size), np.nan),
         sizes=np.full((len(levels), scale.size), np.nan),
+        bends=np.full((len(levels), scale.size), np.nan),
         scale=scale,
         sigma=sigma,
         value=np.empty(scale.size),
         bar=np.empty(scale.size),
         chosen=np.empty(scale.size),
+        kink=np.zeros(scale.size),
     )
     _take(found, quotients, START, np.arange(scale.size))
     _choose(found)
     _refine(found, quotients)
     _coarsen(found, quotients)
+    found.kink = _kinks(found)
+    found.bar = np.maximum(found.bar, np.abs(found.kink))
     return found
 
 
@@ -111,7 +148,8 @@ def _take(ladder: Ladder, quotients: Quotients, levels: Sequence[int], lines: Li
     steps = np.repeat([step(level) for level in levels], lines.size)
     found = quotients(np.tile(lines, len(levels)), steps)
     rows = np.array([ladder.levels.index(level) for level in levels])[:, None]
-    for kept, values in zip((ladder.differences, ladder.sizes), found, strict=True):
+    tables = (ladder.differences, ladder.sizes, ladder.bends)
+    for kept, values in zip(tables, found, strict=True):
         kept[rows, lines] = values.reshape(len(levels), lines.size)
 
 
@@ -181,3 +219,17 @@ def _coarsen(ladder: Ladder, quotients: Quotients) -> None:
         objections = lines[~(np.abs(value - before)[lines] <= bar[lines])]
         ladder.differences[row, objections] = np.nan
         _choose(ladder)
+
+
+def _kinks(ladder: Ladder) -> Vector:
+    """The bend at the finest step behind each line's value, where it stays as steps shrink."""
+    if not ladder.scale.size:
+        return np.zeros(0)
+    rows = np.searchsorted(ladder.levels, ladder.chosen)[:, None] + np.arange(3)
+    bends = ladder.bends[np.minimum(rows, len(ladder.levels) - 1), np.arange(len(rows))[:, None]]
+    change = np.abs(bends[:, 1:] / bends[:, :-1])
+    stays = ((change > SAME_BEND) & (change < 1 / SAME_BEND)).all(axis=1)
+    # B adds up four values of J.
+    finest = ladder.scale * FIRST / RATIO ** (ladder.chosen + 2)
+    stays &= np.abs(bends[:, 2]) > 10 * np.maximum(ladder.bar, ladder.sigma / finest)
+    return np.where(stays & np.isfinite(ladder.bar), bends[:, 2], 0.0)

@@ -61,6 +61,14 @@ class Linearized:
             value = self.field(torch.tensor(t, dtype=torch.float64), torch.from_numpy(z))
         return value.detach().numpy()
 
+    def values(self, ts: Vector, zs: Vector) -> Vector:
+        """dz/dt (n, D) at n points: ts (n,), zs (n, D)."""
+        if not self.batched:
+            return np.stack([self.f(t, z) for t, z in zip(ts, zs, strict=True)])
+        with torch.no_grad():
+            many = self._shared(torch.from_numpy(ts), torch.from_numpy(zs), self._params)
+        return many.detach().numpy()
+
     def jacobians(self, ts: Vector, zs: Vector) -> tuple[Vector, Vector]:
         """∂f/∂z (n, D, D) and ∂f/∂θ (n, D, P) at n points: ts (n,), zs (n, D)."""
         if self.batched:

@@ -119,17 +119,16 @@ class _Twice:
             return np.zeros(self._base.size)
         return _flat(derivatives(torch.stack(pieces).sum(), inputs), inputs)
 
-    def quotients(self, lines: ladder.Lines, steps: Vector) -> tuple[Vector, Vector]:
-        """Central differences of entries of the gradient along v, and the larger |entry|."""
-        values, sizes = np.empty(lines.size), np.empty(lines.size)
+    def quotients(self, lines: ladder.Lines, steps: Vector) -> ladder.Taken:
+        """Central differences of entries of the gradient along v."""
+        ups, downs = np.empty(lines.size), np.empty(lines.size)
         for step in np.unique(steps):
             if step not in self._seen:
-                up, down = (self._gradient(sign * step) for sign in (1, -1))
-                self._seen[step] = (up - down) / (2 * step), np.maximum(np.abs(up), np.abs(down))
+                self._seen[step] = self._gradient(step), self._gradient(-step)
             own = steps == step
-            difference, size = self._seen[step]
-            values[own], sizes[own] = difference[lines[own]], size[lines[own]]
-        return values, sizes
+            for found, end in zip((ups, downs), self._seen[step], strict=True):
+                found[own] = end[lines[own]]
+        return ladder.taken(ups, downs, 2 * steps)
 
     def noise(self) -> float:
         """Standard deviation of the round-off in the gradient, of its noisiest entry."""

@@ -66,8 +66,9 @@ REPORTS = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(tmp_path_factory):
+    """Until the module's end: a browser that nobody looks at still takes a seventh of a core."""
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not (chromium and driver):
         if os.environ.get("CI"):
@@ -85,7 +86,7 @@ def browser(tmp_path_factory):
         yield found
 
 
-@pytest.fixture(scope="session", params=REPORTS)
+@pytest.fixture(scope="module", params=REPORTS)
 def report_html(request, browser, tmp_path_factory):
     """The page of a report: the browser comes first, since without one nothing need be run."""
     folder = tmp_path_factory.mktemp(request.param)

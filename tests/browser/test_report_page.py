@@ -185,9 +185,8 @@ def test_it_prints(page):
     assert 3 <= pages <= 40
 
 
+@pytest.mark.parametrize("report_html", ["hostile"], indirect=True)
 def test_hostile_texts_do_nothing(browser, page):
-    if "hostile" not in browser.current_url:
-        pytest.skip("nothing hostile in it")
     from selenium.common.exceptions import NoAlertPresentException
 
     with pytest.raises(NoAlertPresentException):

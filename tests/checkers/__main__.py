@@ -11,7 +11,7 @@ import torch
 from node_diag.config import CheckConfig
 from node_diag.field import Field
 from node_diag.loader import load
-from node_diag.pipeline import make_setup
+from node_diag.preparation import make_setup
 from node_diag.references.directions import reverse_gradient
 from node_diag.references.frozen_map import FrozenMap
 from node_diag.solvers.integrate import integrate

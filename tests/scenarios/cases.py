@@ -275,6 +275,10 @@ PAIRS: dict[str, tuple[Scenario, Scenario]] = {
         Scenario(decay(ts=(0.0, 0.5, 1.0), loss=lambda zs: zs[-1].square().sum()), ACA),
         Scenario(decay(ts=(0.0, 0.5, 1.0), loss=lambda zs: zs.square().sum()), ACA),
     ),
+    "ND412": (
+        Scenario(plain(lambda t, z: torch.relu(z) - 0.2 * z, tensor(0.0, 1.0)), ACA),
+        Scenario(plain(lambda t, z: torch.relu(z) - 0.2 * z, tensor(-0.5, 1.0)), ACA),
+    ),
 }  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import time
+from pathlib import Path
 
 import pytest
 
@@ -63,3 +65,76 @@ def test_one_core_works_alone(monkeypatch):
         "a": os.getpid(),
         "b": os.getpid(),
     }
+
+
+def test_a_child_that_got_ready_answers_once():
+    ahead = parallel.Ahead(lambda: lambda request: (request, os.getpid()))
+    request, child = ahead.ask({"a": list(range(100_000))})
+    ahead.end()
+    assert request == {"a": list(range(100_000))}
+    assert child != os.getpid()
+
+
+@pytest.mark.parametrize("when", ["getting ready", "asked", "sending"])
+def test_a_child_that_cannot_answer_says_so(when):
+    def prepare():
+        if when == "getting ready":
+            raise ValueError
+
+        def answer(_):
+            if when == "asked":
+                os.kill(os.getpid(), signal.SIGKILL)
+            return lambda: "no function can be pickled"
+
+        return answer
+
+    ahead = parallel.Ahead(prepare)
+    with pytest.raises(ChildProcessError):
+        ahead.ask(b"x" * 1_000_000)  # more than a pipe holds
+    ahead.end()
+
+
+def _is_gone(child):
+    """Whether a process has ended, within a while; a grandchild is somebody else's to wait for."""
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        try:
+            stat = Path(f"/proc/{child}/stat").read_text()
+        except FileNotFoundError:
+            return True
+        if stat.rpartition(")")[2].split()[0] == "Z":
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_a_child_that_is_not_asked_ends_with_its_own_children():
+    read, write = os.pipe()
+
+    def prepare():
+        grandchild = os.fork()
+        if grandchild == 0:
+            signal.pause()
+        os.write(write, f"{os.getpid()} {grandchild}\n".encode())
+        signal.pause()
+
+    ahead = parallel.Ahead(prepare)
+    with os.fdopen(read) as pipe:
+        processes = [int(word) for word in pipe.readline().split()]
+    os.close(write)
+    ahead.end()
+    assert all(_is_gone(process) for process in processes)
+
+
+def test_a_child_that_got_ready_ends_with_its_parent():
+    read, write = os.pipe()
+    parent = os.fork()
+    if parent == 0:
+        ahead = parallel.Ahead(lambda: lambda request: request)
+        os.write(write, f"{ahead._child}\n".encode())
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(parent, 0)
+    with os.fdopen(read) as pipe:
+        child = int(pipe.readline())
+    os.close(write)
+    assert _is_gone(child)

@@ -15,7 +15,7 @@ tolerances delays the departure but cannot prevent it.
 from collections.abc import Iterable
 
 from node_diag.diagnosis.reverse_time import departure, evidence, outcome
-from node_diag.diagnosis.rule import Rule, command, continuous, stored
+from node_diag.diagnosis.rule import Rule, command, continuous, off_truth, stored
 from node_diag.records import Finding, Report
 
 NOTICEABLE = 1e-2
@@ -34,9 +34,9 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         how = "exploded" if outcome(method) == "exploded" else "is finite and wrong"
         yield rule.finding(
             f"{method.name}: the reverse-time state {how}: it ends {path.initial_error:.1e} "
-            f"(relative) away from z0, and the gradient is off by {error:.1e}"
+            f"(relative) away from z0, and the gradient is off by {off_truth(method)}"
             + (
-                f"; {other.name}, which stores the states, is off by {compared:.1e}"
+                f"; {other.name}, which stores the states, is off by {off_truth(other)}"
                 if other and compared is not None
                 else ""
             )

@@ -11,7 +11,7 @@ What to do: tighten --adjoint-rtol and --adjoint-atol.
 
 from collections.abc import Iterable
 
-from node_diag.diagnosis.rule import Rule, command, continuous, stored
+from node_diag.diagnosis.rule import Rule, command, continuous, off_truth, stored
 from node_diag.records import Finding, Report
 
 
@@ -30,8 +30,8 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
                 "adjoint_atol": config.adjoint_atol / 100,
             }
             yield rule.finding(
-                f"{method.name}: the gradient is off by {error:.1e} although the reverse-time "
-                f"state stays within {path.max_error:.1e} of the forward one",
+                f"{method.name}: the gradient is off by {off_truth(method)} although the "
+                f"reverse-time state stays within {path.max_error:.1e} of the forward one",
                 "tighten the backward tolerances: " + command(report, **tighter),
                 method.name,
                 gradient_error=error,

@@ -11,7 +11,7 @@ What to do: train with a method that stores the trajectory, or check again after
 from collections.abc import Iterable
 
 from node_diag.diagnosis.reverse_time import departure, evidence
-from node_diag.diagnosis.rule import Rule, command, continuous
+from node_diag.diagnosis.rule import Rule, command, continuous, off_truth
 from node_diag.records import Finding, Report
 
 LOST, FINE = 0.1, 1e-3
@@ -26,8 +26,8 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         if not path.max_error > LOST or not error < FINE:
             continue
         yield rule.finding(
-            f"{method.name}: the gradient is right to {error:.1e} although the reverse-time state "
-            f"is up to {path.max_error:.1e} (relative) off the trajectory. "
+            f"{method.name}: the gradient is right to {off_truth(method)} although the "
+            f"reverse-time state is up to {path.max_error:.1e} (relative) off the trajectory. "
             + departure(report, method),
             "do not count on it; a method that stores the states needs no luck: "
             + command(report, method="aca"),

@@ -14,7 +14,15 @@ What to do: detach the step sizes (aca or direct do).
 
 from collections.abc import Iterable
 
-from node_diag.diagnosis.rule import Rule, command, continuous, discrete, stored
+from node_diag.diagnosis.rule import (
+    Rule,
+    command,
+    continuous,
+    discrete,
+    off_steps,
+    off_truth,
+    stored,
+)
 from node_diag.records import Finding, Report, StepSizeTerms
 
 
@@ -41,10 +49,10 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         if total is not None and compared is not None and total <= 2 * compared:
             continue
         yield rule.finding(
-            f"naive: the step-size search adds {terms:.1e} (relative) to the gradient of the "
-            "accepted steps"
+            f"naive: the step-size search adds {off_steps(method)} (relative) to the gradient of "
+            "the accepted steps"
             + (
-                f"; error {total:.1e}, against {compared:.1e} for {other.name}"
+                f"; error {off_truth(method)}, against {off_truth(other)} for {other.name}"
                 if other and total is not None and compared is not None
                 else ""
             )

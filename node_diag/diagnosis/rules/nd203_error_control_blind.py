@@ -15,7 +15,17 @@ finding.
 import itertools
 from collections.abc import Iterable
 
-from node_diag.diagnosis.rule import Rule, candidates, command, continuous, discrete, stored
+from node_diag.diagnosis.rule import (
+    Rule,
+    candidates,
+    command,
+    continuous,
+    discrete,
+    known,
+    off_steps,
+    off_truth,
+    stored,
+)
 from node_diag.records import Finding, Report
 
 LARGEST_GROWTH = 9.99
@@ -32,11 +42,14 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     if far is None or near is None or far < 0.1 or near > 1e-3 * far:
         return
     cured = [c for c in candidates(report) if c.control == "sensitivities" and c.error is not None]
+    cure = ""
+    if cured:
+        cure = f"; with --control sensitivities it is {known(cured[0].error, cured[0].uncertainty)}"
     yield rule.finding(
         f"{method.name} and the other discrete gradients are the derivative of the accepted steps "
-        f"(to {near:.1e}), and that is {far:.1e} away from the continuous truth: the error "
-        f"estimate saw nothing, {share:.0%} of the steps grew by the largest factor"
-        + (f"; with --control sensitivities it is {cured[0].error:.1e}" if cured else ""),
+        f"(to {off_steps(method)}), and that is {off_truth(method)} away from the continuous "
+        f"truth: the error estimate saw nothing, {share:.0%} of the steps grew by the largest "
+        f"factor{cure}",
         "rtol does not help; let the error control see the sensitivities: "
         + command(report, control="sensitivities"),
         None,

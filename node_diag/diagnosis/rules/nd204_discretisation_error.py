@@ -12,7 +12,17 @@ falls with the tolerance, and the setting is run: its error is in the finding.
 
 from collections.abc import Iterable
 
-from node_diag.diagnosis.rule import Rule, candidates, command, continuous, discrete, stored
+from node_diag.diagnosis.rule import (
+    Rule,
+    candidates,
+    command,
+    continuous,
+    discrete,
+    known,
+    off_steps,
+    off_truth,
+    stored,
+)
 from node_diag.diagnosis.rules.nd203_error_control_blind import growing_share
 from node_diag.records import Finding, Report
 
@@ -46,10 +56,11 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
             else {"rtol": cheapest.rtol, "atol": cheapest.atol}
         )
         name, value = next(iter(finer.items()))
-        proven = f"; at {name} {value:g} it is {cheapest.error:.1e} ({cheapest.nfe} evaluations)"
+        off = known(cheapest.error, cheapest.uncertainty)
+        proven = f"; at {name} {value:g} it is {off} ({cheapest.nfe} evaluations)"
     yield rule.finding(
-        f"the discrete truth itself is {far:.1e} away from the continuous one with "
-        f"these steps; {method.name} is its derivative to {near:.1e}{proven}",
+        f"the discrete truth itself is {off_truth(method)} away from the continuous one with "
+        f"these steps; {method.name} is its derivative to {off_steps(method)}{proven}",
         f"{'take smaller steps' if fixed else 'tighten the tolerance'}: {command(report, **finer)}",
         None,
         continuous_error=far,

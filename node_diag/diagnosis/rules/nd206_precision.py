@@ -12,7 +12,15 @@ What to do: where precision dominates, a smaller rtol does not help; float64 doe
 
 from collections.abc import Iterable
 
-from node_diag.diagnosis.rule import Rule, command, continuous, discrete, stored
+from node_diag.diagnosis.rule import (
+    Rule,
+    command,
+    continuous,
+    discrete,
+    off_steps,
+    off_truth,
+    stored,
+)
 from node_diag.records import Finding, Report
 
 
@@ -31,8 +39,8 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         else f"a smaller rtol removes it: {command(report, rtol=report.config.rtol / 10)}"
     )
     yield rule.finding(
-        f"{method.name}: of its error of {total:.1e}, float32 rounding makes {rounding:.1e} and "
-        f"discretisation {steps:.1e}; {main} dominates",
+        f"{method.name}: of its error of {off_truth(method)}, float32 rounding makes "
+        f"{off_steps(method)} and discretisation {steps:.1e}; {main} dominates",
         advice,
         method.name,
         error=total,

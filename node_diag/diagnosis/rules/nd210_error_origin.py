@@ -13,7 +13,7 @@ tolerance help where it is; a stored trajectory helps if it is the reverse-time 
 
 from collections.abc import Iterable
 
-from node_diag.diagnosis.rule import Rule, command, continuous
+from node_diag.diagnosis.rule import Rule, command, continuous, off_truth
 from node_diag.records import Finding, Report
 
 MOST = 0.5
@@ -28,7 +28,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         if origin is None or error is None or not MOST < origin.most < CANCELS:
             continue
         yield rule.finding(
-            f"{method.name}: {origin.most:.0%} of its error of {error:.1e} arises between "
+            f"{method.name}: {origin.most:.0%} of its error of {off_truth(method)} arises between "
             f"t = {origin.start:.4g} and {origin.end:.4g}",
             "look at the trajectory and the steps there: " + command(report, method=method.name),
             method.name,

@@ -39,11 +39,12 @@ def _explained(report: Report, which: str) -> bool:
         return False
     if report.references.continuous.details.get("growth_of_perturbations", 0.0) > MUCH:
         return True
-    if found.repeatability.spread > ROUND_OFF[report.config.dtype]:
+    repeats = found.repeatability
+    if max(repeats.spread, repeats.loss_spread) > ROUND_OFF[report.config.dtype]:
         return True
     jumps = any(switch.jump and switch.in_state for switch in found.switches)
     wrong = any(mismatch.input != "t" for mismatch in found.derivatives)
-    return which == "continuous" and (jumps or wrong)
+    return which == "continuous" and (jumps or wrong or bool(found.on_kinks))
 
 
 RULE = Rule("ND301", "warning", detect)

@@ -1,10 +1,11 @@
-"""f gives another value each time it is evaluated.
+"""f, or the loss, gives another value each time it is evaluated.
 
 Dropout in training mode, random numbers inside f, a counter that f reads: the solver then follows
 another vector field at every stage, its error estimate measures the noise, and no two backward
 passes differentiate the same function. There is no gradient to be right or wrong.
 
-Detected: f is evaluated three times at (t0, z0), and the values differ by more than round-off.
+Detected: f is evaluated three times at (t0, z0) and the loss twice at the same states, and the
+values differ by more than round-off.
 
 What to do: switch it off (model.eval()), or draw the random numbers once for a whole solve.
 """
@@ -23,7 +24,17 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     if report.inspection is None:
         return
     found = report.inspection.repeatability
-    if not found.spread > ROUND_OFF[report.config.dtype]:
+    round_off = ROUND_OFF[report.config.dtype]
+    if found.loss_spread > round_off >= found.spread:
+        yield rule.finding(
+            f"the loss is not repeatable: the same states gave values {found.loss_spread:.1e} "
+            "(relative) apart",
+            "draw its random numbers once, outside of the loss; then look again with node-diag "
+            f"check {report.config.problem}",
+            None,
+            loss_spread=found.loss_spread,
+        )
+    if not found.spread > round_off:
         return
     causes = [f"{name} in training mode" for name in found.suspects]
     causes += ["it draws random numbers"] if found.uses_random_numbers and not causes else []

@@ -55,6 +55,17 @@ def svg(figure: Figure, name: str, description: str) -> Markup:
     return Markup(_themed(_unique(_opened(text[text.index("<svg") :], description), name)))
 
 
+def warm() -> None:
+    """Draw a small figure both ways: fonts, scales and legends are looked up the first time."""
+    with sheet():
+        figure = Figure()
+        axes = figure.subplots()
+        axes.semilogy([1, 2], [1, 10], marker="o", label="α")
+        axes.legend()
+    png(figure, "")
+    svg(figure, "", "")
+
+
 @contextmanager
 def _any_glyph() -> Generator[None]:
     """No warning for a character that the font lacks: it is drawn as a box."""

@@ -33,6 +33,11 @@ class Html:
         text = environment().get_template("report.html").render(_context(report))
         return {"report.html": text.encode()}
 
+    def warm(self) -> None:
+        """What takes long the first time."""
+        environment().get_template("report.html")
+        image.warm()
+
 
 @cache
 def environment() -> Environment:

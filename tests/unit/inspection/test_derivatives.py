@@ -13,13 +13,50 @@ from node_diag.solvers.solution import Settings
 K = torch.tensor([0.5, -0.3], dtype=torch.float64)
 
 
-def inspect(func, loss=lambda zs: (zs**2).sum()):
+def look(func, loss=lambda zs: (zs**2).sum(), z0=(1.0, 2.0)):
     k = K.clone().requires_grad_()
-    z0 = torch.tensor([1.0, 2.0], dtype=torch.float64)
+    z0 = torch.tensor(z0, dtype=torch.float64)
     problem = Problem(lambda t, z: func(t, z, k), z0, (0.1, 1.0), loss, params={"k": k})
     settings = Settings(SOLVERS.load("dopri5"))
     solution = integrate(Field(problem), problem.flat_z0(), problem.ts, settings)
-    return {(one.function, one.input) for one in derivatives.inspect(problem, solution)}
+    return derivatives.inspect(problem, solution)
+
+
+def inspect(func, loss=lambda zs: (zs**2).sum()):
+    wrong, on_kinks = look(func, loss)
+    assert on_kinks == []
+    return {(one.function, one.input) for one in wrong}
+
+
+@pytest.mark.parametrize(
+    ("func", "slopes"),
+    [
+        (lambda t, z, k: torch.relu(z), "z"),
+        (lambda t, z, k: z.abs() - z, "z"),
+        (lambda t, z, k: torch.maximum(z, 2 * z), "z"),
+        (lambda t, z, k: z + torch.relu(k - K), "k"),
+    ],
+    ids=["relu", "abs", "maximum", "parameter"],
+)
+def test_a_trajectory_on_a_kink_has_two_slopes(func, slopes):
+    wrong, on_kinks = look(func, z0=(0.0, 2.0))
+    assert wrong == []
+    (kink,) = on_kinks
+    assert (kink.function, kink.input) == ("f", slopes)
+    assert kink.slopes[0] != pytest.approx(kink.slopes[1], rel=1e-3)
+
+
+def test_a_kink_that_is_left_at_once_is_none():
+    assert look(lambda t, z, k: torch.relu(z) - 0.3, z0=(0.0, 2.0)) == ([], [])
+
+
+def test_a_loss_on_its_kink_has_two_slopes():
+    wrong, (kink,) = look(
+        lambda t, z, k: 0 * z, lambda zs: (zs - torch.tensor([1.0, 2.0])).abs().sum()
+    )
+    assert wrong == []
+    assert (kink.function, kink.input) == ("loss", "zs")
+    assert kink.slopes[0] == pytest.approx(-kink.slopes[1], rel=1e-9)
 
 
 @pytest.mark.parametrize(

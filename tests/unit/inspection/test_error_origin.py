@@ -12,7 +12,7 @@ from node_diag.gradients.methods.adjoint import METHOD as ADJOINT
 from node_diag.gradients.trail import TrailPoint
 from node_diag.inspection.error_origin import Suspect, inspect
 from node_diag.loader import load
-from node_diag.pipeline import make_setup
+from node_diag.preparation import make_setup
 from node_diag.references.base import flatten
 from node_diag.references.sensitivity import sensitivity_reference
 

@@ -11,7 +11,7 @@ from node_diag.config import resolve
 from node_diag.field import Field
 from node_diag.inspection import stability
 from node_diag.loader import load
-from node_diag.pipeline import make_setup
+from node_diag.preparation import make_setup
 from node_diag.registry import SOLVERS
 from node_diag.solvers.integrate import integrate
 

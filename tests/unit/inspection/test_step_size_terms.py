@@ -11,7 +11,7 @@ from node_diag.gradients.methods.naive import METHOD as NAIVE
 from node_diag.inspection import step_size_terms
 from node_diag.loader import load
 from node_diag.norms import norm
-from node_diag.pipeline import make_setup
+from node_diag.preparation import make_setup
 from node_diag.references.base import flatten
 
 

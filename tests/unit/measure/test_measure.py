@@ -14,7 +14,7 @@ from node_diag.measure.counting import count
 from node_diag.measure.graph import GraphDepth, longest_path
 from node_diag.measure.memory import LiveBytes, SavedBytes
 from node_diag.measure.trajectory import deviation, states_at
-from node_diag.pipeline import make_setup
+from node_diag.preparation import make_setup
 from node_diag.registry import METHODS, SOLVERS
 from node_diag.solvers.integrate import integrate
 from node_diag.solvers.solution import Settings

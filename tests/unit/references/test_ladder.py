@@ -15,10 +15,9 @@ def along(function, at):
     """Central differences of a scalar function, as the ladder asks for them."""
 
     def quotients(lines, steps):
-        ups, downs = ([function(at + sign * h) for h in steps] for sign in (1, -1))
+        ups, downs = (np.array([function(at + sign * h) for h in steps]) for sign in (1, -1))
         apart = np.array([(at + h) - (at - h) for h in steps])
-        size = np.maximum(np.abs(ups), np.abs(downs))
-        return (np.array(ups) - np.array(downs)) / apart, size
+        return ladder.taken(ups, downs, apart, function(at))
 
     return quotients
 
@@ -43,6 +42,41 @@ def test_bars_cover_and_are_small(function, derivative, at):
     assert found.bar[0] <= 1e-4 * abs(derivative(at))
 
 
+@pytest.mark.parametrize(
+    ("function", "slopes"),
+    [
+        (abs, (-1.0, 1.0)),
+        (lambda x: max(x, 0.0), (0.0, 1.0)),
+        (lambda x: math.exp(x) + 1e-3 * abs(x), (0.999, 1.001)),
+        (lambda x: math.sin(x) if x < 0 else math.sinh(3 * x), (1.0, 3.0)),
+    ],
+    ids=["abs", "relu", "small", "curved on both sides"],
+)
+def test_on_a_kink_the_bar_reaches_to_the_slopes_on_both_sides(function, slopes):
+    found = ladder.climb(along(function, 0.0), np.ones(1), EPS)
+    half = (slopes[1] - slopes[0]) / 2
+    # Right to J''/2 times the finest of the first three steps, where J'' on a side is at most 1.
+    assert found.kink[0] == pytest.approx(half, abs=ladder.step(2))
+    assert found.bar[0] >= abs(found.kink[0])
+    assert found.value[0] == pytest.approx(sum(slopes) / 2, abs=ladder.step(2))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        math.exp,
+        lambda x: x**2,
+        lambda x: abs(x) ** 1.5,
+        lambda x: 1e-9 * math.cos(50 * x),
+        lambda x: 3 * x,
+        # At the middle step of the first three the bend of x² is cancelled by that of x⁴.
+        lambda x: x**2 - (x**2 / (ladder.step(1))) ** 2,
+    ],
+)
+def test_where_there_is_no_kink_none_is_seen(function):
+    assert ladder.climb(along(function, 0.0), np.ones(1), EPS).kink[0] == 0.0
+
+
 def test_steps_that_agree_by_chance_are_not_believed():
     """A function that oscillates far below the coarse steps: they see a mean slope of zero."""
     fast = 1e10
@@ -54,7 +88,7 @@ def test_steps_that_agree_by_chance_are_not_believed():
 def test_a_function_that_is_not_smooth_anywhere_has_no_derivative():
     generator = np.random.default_rng(0)
     found = ladder.climb(
-        lambda lines, steps: (generator.normal(size=len(steps)) / steps, 1 + 0 * steps),
+        lambda lines, steps: ladder.taken(*generator.normal(size=(2, len(steps))), 2 * steps),
         np.ones(20),
         1e-16,
     )

@@ -221,3 +221,17 @@ def test_stiff_problems_go_to_radau():
     # x decays along x' = -x / (μ (x² - 1)): dx(T)/dx0 from that equation, right to O(1/μ²).
     assert np.isfinite(found.value).all()
     assert np.linalg.norm(found.bar) < 1e-2 * np.linalg.norm(found.value)
+
+
+def test_the_coefficients_are_those_of_scipys_dop853():
+    from scipy.integrate import DOP853
+
+    from node_diag.references import dop853
+
+    for ours, theirs in [
+        (dop853.A, DOP853.A), (dop853.B, DOP853.B), (dop853.C, DOP853.C),
+        (dop853.E3, DOP853.E3[:12]), (dop853.E5, DOP853.E5[:12]),
+    ]:  # fmt: skip
+        assert np.array_equal(ours, theirs)
+    # The estimates do not use the derivative at the end of the step.
+    assert DOP853.E3[12] == DOP853.E5[12] == 0

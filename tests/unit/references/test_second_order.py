@@ -8,7 +8,7 @@ from node_diag import Problem, check
 from node_diag.config import CheckConfig
 from node_diag.field import Field
 from node_diag.gradients.methods import aca, adjoint, direct, naive
-from node_diag.pipeline import make_setup
+from node_diag.preparation import make_setup
 from node_diag.references.second_order import second_order
 from node_diag.solvers.integrate import integrate
 
