@@ -53,9 +53,11 @@ def test_equilibrium_adjoint_is_right_at_a_tight_tolerance(checked):
     assert adjoint.errors.continuous.relative_l2 < 2e-8
 
 
-@pytest.mark.parametrize("spec", ["threebody", "spiral", "lotkavolterra"])
-def test_frozen_methods_agree_with_the_discrete_reference(checked, spec):
-    report = checked(spec, rtol=1e-6)
+@pytest.mark.parametrize(
+    ("spec", "rtol"), [("threebody", 1e-5), ("spiral", 1e-6), ("lotkavolterra", 1e-6)]
+)
+def test_frozen_methods_agree_with_the_discrete_reference(checked, spec, rtol):
+    report = checked(spec, rtol=rtol)
     for name in ("aca", "direct"):
         errors = report.method(name).errors.discrete
         assert errors.relative_l2 <= max(1e-9, report.references.discrete.uncertainty)
@@ -72,6 +74,7 @@ def test_healthy_problems_raise_no_error(checked, spec):
 
 def test_threebody_discrete_truth_converges_to_the_continuous_one(checked):
     # Order 5: tightening rtol a hundredfold should gain about a factor of 100^(5/5); ask for 10.
-    loose = checked("threebody", rtol=1e-6).method("aca").errors.continuous.relative_l2
-    tight = checked("threebody", rtol=1e-8).method("aca").errors.continuous.relative_l2
+    loose = checked("threebody", rtol=1e-5).method("aca").errors.continuous.relative_l2
+    alone = checked("threebody", rtol=1e-7, methods="aca")
+    tight = alone.method("aca").errors.continuous.relative_l2
     assert tight < loose / 10

