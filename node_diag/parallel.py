@@ -32,7 +32,8 @@ def compute(
 
     Args:
         tasks: thunks by name, at most 255; the longest ones first. Results must be picklable.
-        progress: told the name of each task that this process takes.
+        progress: told the name of each task as it is taken; of the child's, when this process
+            takes one itself.
         meanwhile: something that this process is to do itself, such as an import, before it takes
             a task.
     """
@@ -43,19 +44,28 @@ def compute(
     queue, feed = os.pipe()
     os.write(feed, bytes(range(len(names))))
     os.close(feed)
-    child, results = _fork(tasks, names, queue)
+    news, told = os.pipe()
+    os.set_blocking(news, False)
+    child, results = _fork(tasks, names, queue, told)
+    os.close(told)
     threads = _one_thread()
+
+    def both(name: str) -> None:
+        _pass_on(news, names, progress)
+        progress(name)
+
     try:
         meanwhile()
-        done = _work(tasks, _claims(queue, names), progress)
+        done = _work(tasks, _claims(queue, names), both)
+        _pass_on(news, names, progress)
         with os.fdopen(os.dup(results), "rb") as pipe:
             payload = pipe.read()
         _, status = os.waitpid(child, 0)
         _children.discard(child)
     finally:
         _restore(threads)
-        os.close(queue)
-        os.close(results)
+        for pipe in (queue, results, news):
+            os.close(pipe)
         _end(child)  # interrupted: leave no child behind
     if status == 0:
         done |= pickle.loads(payload)
@@ -152,6 +162,14 @@ def _work(tasks: Tasks, names: Any, progress: Callable[[str], None]) -> dict[str
     return done
 
 
+def _pass_on(news: int, names: list[str], progress: Callable[[str], None]) -> None:
+    """Tell what the child has taken since."""
+    with contextlib.suppress(BlockingIOError):
+        while taken := os.read(news, len(names)):
+            for token in taken:
+                progress(names[token])
+
+
 def _claims(queue: int, names: list[str]) -> Any:
     """Names not yet taken: a byte read from the shared pipe is a task taken."""
     while token := os.read(queue, 1):
@@ -200,23 +218,25 @@ def _forked() -> int:
     return child
 
 
-def _fork(tasks: Tasks, names: list[str], queue: int) -> tuple[int, int]:
+def _fork(tasks: Tasks, names: list[str], queue: int, told: int) -> tuple[int, int]:
     """The child's process id, and where its results will come."""
     results, out = os.pipe()
     child = _forked()
     if child == 0:
         os.close(results)
-        _leave(lambda: _serve(tasks, names, queue, out))
+        _leave(lambda: _serve(tasks, names, (queue, told, out)))
     _children.add(child)
     os.close(out)
     return child, results
 
 
-def _serve(tasks: Tasks, names: list[str], queue: int, out: int) -> None:
-    """Work and send."""
+def _serve(tasks: Tasks, names: list[str], pipes: tuple[int, int, int]) -> None:
+    """Take tasks from the first pipe, tell the second which, and send all results to the third."""
+    queue, told, out = pipes
     _one_thread()  # OpenMP's threads do not survive a fork; with one none are asked for
     done: dict[str, Any] = {}
     for name in _claims(queue, names):
+        os.write(told, bytes([names.index(name)]))
         with contextlib.suppress(Exception):  # the parent computes it again and shows why
             done[name] = tasks[name]()
     payload = pickle.dumps(done)

@@ -1,5 +1,6 @@
 """Reports of the built-in problems, computed once, and the installed command."""
 
+import json
 import os
 import subprocess
 import sys
@@ -29,21 +30,54 @@ def checked():
     )
 
 
+NODE_DIAG = Path(sys.executable).parent / "node-diag"
+
+
+@pytest.fixture(scope="session")
+def warm():
+    """A process that has imported what a check needs, and runs commands in forks of itself."""
+    command = [sys.executable, Path(__file__).parent / "warm.py", NODE_DIAG]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        yield process
+        process.stdin.close()
+
+
+def _environment(own):
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("NODE_DIAG_", "GITHUB_"))}
+    return {**clean, **own}
+
+
 @pytest.fixture
-def node_diag(tmp_path):
-    """Run the installed ``node-diag`` in an empty folder; returns the finished process."""
-    command = Path(sys.executable).parent / "node-diag"
+def node_diag(warm, tmp_path, tmp_path_factory):
+    """Run ``node-diag`` in an empty folder; returns the finished process."""
+    streams = tmp_path_factory.mktemp("streams")
 
     def run(*arguments, timeout=120, **environment):
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("NODE_DIAG_", "GITHUB_"))}
+        argv, paths = list(map(str, arguments)), [str(streams / "out"), str(streams / "err")]
+        request = {
+            "argv": argv, "cwd": str(tmp_path), "env": _environment(environment),
+            "stdout": paths[0], "stderr": paths[1], "timeout": timeout,
+        }  # fmt: skip
+        warm.stdin.write(json.dumps(request).encode() + b"\n")
+        warm.stdin.flush()
+        code = json.loads(warm.stdout.readline())
+        found = [Path(path).read_bytes().decode() for path in paths]
+        if code is None:
+            raise subprocess.TimeoutExpired(argv, timeout, *found)
+        return subprocess.CompletedProcess([NODE_DIAG, *argv], code, *found)
+
+    return run
+
+
+@pytest.fixture
+def installed(tmp_path):
+    """The same from nothing, imports and all."""
+
+    def run(*arguments, timeout=120, **environment):
         return subprocess.run(
-            [command, *map(str, arguments)],
-            cwd=tmp_path,
-            env={**clean, **environment},
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            stdin=subprocess.DEVNULL,
-        )
+            [NODE_DIAG, *map(str, arguments)],
+            cwd=tmp_path, env=_environment(environment), capture_output=True, text=True,
+            timeout=timeout, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
 
     return run

@@ -42,8 +42,8 @@ def user_file(tmp_path):
     return write
 
 
-def test_main_job_exits_0_and_writes_everything(node_diag, tmp_path):
-    done = node_diag("check", "vanderpol", "--rtol", "1e-5", "--repeat", "1", "--report-dir", "out")
+def test_main_job_exits_0_and_writes_everything(installed, tmp_path):
+    done = installed("check", "vanderpol", "--rtol", "1e-5", "--repeat", "1", "--report-dir", "out")
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "out"
     report = Report.load(folder / "report.json")
@@ -70,9 +70,9 @@ def test_max_grad_error_on_vanderpol(node_diag, limit, code):
         assert bool(gate["reason"]) == (gate["verdict"] == "fail")
 
 
-def test_json_on_stdout_is_the_record_and_fits_the_schema(node_diag, tmp_path):
+def test_json_on_stdout_is_the_record_and_fits_the_schema(installed, tmp_path):
     jsonschema = pytest.importorskip("jsonschema")
-    done = node_diag(
+    done = installed(
         "check", "linear", "--repeat", "1", "--report-dir", "out", "--output-format", "json"
     )
     assert done.stdout == (tmp_path / "out" / "report.json").read_text()
@@ -115,8 +115,8 @@ def test_failed_method_is_a_row_and_fails_its_gate(node_diag):
     assert done.returncode == 1
 
 
-def test_users_file_end_to_end(node_diag, user_file, tmp_path):
-    done = node_diag(
+def test_users_file_end_to_end(installed, user_file, tmp_path):
+    done = installed(
         "check", user_file(USER_MODULE), "--set", "batch=2", "--repeat", "1", "--report-dir", "out"
     )
     assert done.returncode == 0, done.stderr

@@ -105,10 +105,10 @@ def test_doctor_exits_2_if_nothing_can_be_checked(node_diag, tmp_path):
     assert "did you mean 'rtol'" in done.stdout
 
 
-def test_doctor_survives_a_package_that_does_not_import(node_diag, tmp_path):
+def test_doctor_survives_a_package_that_does_not_import(installed, tmp_path):
     (tmp_path / "shadow").mkdir()
     (tmp_path / "shadow" / "torch.py").write_text("raise OSError('libtorch.so: cannot open')")
-    done = node_diag("doctor", PYTHONPATH=str(tmp_path / "shadow"))
+    done = installed("doctor", PYTHONPATH=str(tmp_path / "shadow"))
     assert done.returncode == 2
     assert "BROKEN: OSError: libtorch.so: cannot open" in done.stdout
     assert "Traceback" not in done.stderr

@@ -15,6 +15,12 @@ def test_every_result_once_in_order():
     assert list(parallel.compute(tasks).items()) == [(str(i), i * i) for i in range(40)]
 
 
+def test_every_task_is_told_whoever_takes_it():
+    told = []
+    parallel.compute({str(i): (lambda: time.sleep(0.02)) for i in range(9)}, told.append)
+    assert sorted(told) == [str(i) for i in range(9)]
+
+
 def test_errors_surface_here():
     def fail():
         raise ValueError("mine")
