@@ -209,6 +209,9 @@ def _reconstruction(path: Deviation) -> Reconstruction:
         initial_error=float(path.error[-1]),
         measured=True,
         departure=float(path.t[left[0]]) if left.size else None,
+        component=path.component,
+        size=path.size,
+        component_error=path.component_error,
     )
 
 

@@ -260,7 +260,8 @@ def _follow(
 ) -> None:
     """How far a reverse-time solve, or what there was of it, is from the forward trajectory."""
     if path:
-        outcome.deviation = deviation(problem, setup.forward.tableau, solution, path)
+        tableau, atol = setup.forward.tableau, setup.backward.atol
+        outcome.deviation = deviation(problem, tableau, solution, path, atol)
 
 
 def _time(outcome: Outcome, problem: Problem, setup: Setup, repeats: int | None) -> Times:

@@ -9,13 +9,18 @@ from node_diag.records import MethodRecord, Report
 EXPLODED = 10.0
 """Relative distance from the trajectory from which a reverse-time state is said to have exploded:
 ten times the largest state."""
-Outcome = Literal["followed", "silently wrong", "exploded", "underflowed", "gave up"]
+NOTICEABLE = 1e-2
+"""Relative error of a state, or of a component of it, from which it is another one."""
+Outcome = Literal[
+    "followed", "lost a component", "silently wrong", "exploded", "underflowed", "gave up"
+]
 
 
 def outcome(method: MethodRecord) -> Outcome | None:
     """How a reverse-time solve ended; None of a method that has none.
 
     ``silently wrong``: it reached t0 with finite numbers that belong to another trajectory.
+    ``lost a component``: all that is large in the state is right.
     """
     path = method.reconstruction
     if method.status == "failed":
@@ -28,7 +33,7 @@ def outcome(method: MethodRecord) -> Outcome | None:
     if path is None or not path.measured:
         return None
     if path.departure is None:
-        return "followed"
+        return "lost a component" if path.component_error > NOTICEABLE else "followed"
     return "exploded" if not path.max_error < EXPLODED else "silently wrong"
 
 

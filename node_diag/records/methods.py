@@ -64,6 +64,11 @@ class Reconstruction(Record):
     """False: the states are stored, so the zero is by construction."""
     departure: float | None = None
     """Time at which the error first passes 1 %, coming from t1; null if it never does."""
+    component: int | None = None
+    """Entry of the flat state that is off most beside its own largest value, ``size``."""
+    size: Real | None = None
+    component_error: Real = 0.0
+    """By how much, relative to that."""
 
 
 class Cost(Record):

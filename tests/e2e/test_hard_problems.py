@@ -144,3 +144,22 @@ def test_zero_gradients_are_judged_absolutely():
     assert report.passed
     assert report.method("aca").errors.continuous.relative_l2 is None
     assert report.method("aca").errors.continuous.absolute_l2 == 0
+
+
+def test_a_small_component_that_is_lost_in_reverse_time_is_named():
+    """z₁ = 1e-4 y of a y that contracts e¹⁰-fold; beside z₀ = 1 nobody sees that it is gone."""
+    k = torch.tensor(1.0, dtype=torch.float64)
+
+    def f(t, z):
+        y = z[1] / 1e-4
+        return torch.stack([0 * z[0], -5e-4 * (y + y**3 - k * torch.cos(t))])
+
+    z0 = torch.tensor([1.0, 1e-4], dtype=torch.float64)
+    problem = Problem(f, z0, (0.0, 1.2), lambda zs: zs[-1][1] / 1e-4, params={"k": k})
+    report = check(problem, methods=["adjoint", "aca"], rtol=1e-5, atol=1e-9, repeat=1)
+    path = report.method("adjoint").reconstruction
+    assert path.max_error < 1e-2 < path.component_error
+    assert path.component == 1
+    (finding,) = [f for f in report.findings if f.code == "ND101"]
+    assert "entry 1" in finding.message
+    assert "ND103" not in codes(report)

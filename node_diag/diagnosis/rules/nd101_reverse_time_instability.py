@@ -5,8 +5,9 @@ reverse flow expands, and the reconstruction z̄(t) leaves z(t) exponentially fa
 then that of another trajectory. It may explode, or stay finite and be wrong without a sign of it.
 How fast it has to leave is computed from the Jacobians of f along the forward trajectory.
 
-Detected: a reverse-time method whose state is off by more than 1 % of the trajectory's size, and
-whose gradient is off by more than 1 % as well.
+Detected: a reverse-time method whose state is off by more than 1 % of the trajectory's size, or one
+component by more than 1 % of its own (of those larger than atol), and whose gradient is off by more
+than 1 % as well.
 
 What to do: use a method that stores the trajectory (aca or direct). Tightening the adjoint's
 tolerances delays the departure but cannot prevent it.
@@ -14,11 +15,9 @@ tolerances delays the departure but cannot prevent it.
 
 from collections.abc import Iterable
 
-from node_diag.diagnosis.reverse_time import departure, evidence, outcome
+from node_diag.diagnosis.reverse_time import NOTICEABLE, departure, evidence, outcome
 from node_diag.diagnosis.rule import Rule, command, continuous, off_truth, stored
-from node_diag.records import Finding, Report
-
-NOTICEABLE = 1e-2
+from node_diag.records import Finding, Reconstruction, Report
 
 
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
@@ -27,27 +26,40 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         path, error = method.reconstruction, continuous(method)
         if path is None or not path.measured or error is None:
             continue
-        if path.max_error <= NOTICEABLE or error <= NOTICEABLE:
+        how = outcome(method)
+        if how == "followed" or error <= NOTICEABLE:
             continue
         other = stored(report)
         compared = continuous(other) if other else None
-        how = "exploded" if outcome(method) == "exploded" else "is finite and wrong"
         yield rule.finding(
-            f"{method.name}: the reverse-time state {how}: it ends {path.initial_error:.1e} "
-            f"(relative) away from z0, and the gradient is off by {off_truth(method)}"
+            f"{method.name}: {_state(path, how == 'exploded')}, and the gradient is off by "
+            f"{off_truth(method)}"
             + (
                 f"; {other.name}, which stores the states, is off by {off_truth(other)}"
                 if other and compared is not None
                 else ""
             )
-            + f". {departure(report, method)}",
+            + (f". {left}" if (left := departure(report, method)) else ""),
             f"train with a method that stores the trajectory: {command(report, method='aca')}",
             method.name,
             reconstruction_max_error=path.max_error,
             reconstruction_initial_error=path.initial_error,
+            component=path.component,
+            component_error=path.component_error,
             gradient_error=error,
             **evidence(report, method),
         )
+
+
+def _state(path: Reconstruction, exploded: bool) -> str:
+    if path.departure is None:
+        return (
+            "the reverse-time state is right in all that is large, but its entry "
+            f"{path.component}, {path.size:.1e} at most, is off by {path.component_error:.1e} "
+            "times that"
+        )
+    how = "exploded" if exploded else "is finite and wrong"
+    return f"the reverse-time state {how}: it ends {path.initial_error:.1e} (relative) away from z0"
 
 
 RULE = Rule("ND101", "error", detect)

@@ -72,6 +72,8 @@ def _any_glyph() -> Generator[None]:
     with warnings.catch_warnings():
         for start in ("Glyph", "Matplotlib currently does not support"):
             warnings.filterwarnings("ignore", message=start, category=UserWarning)
+        # Ticks of a logarithmic axis on which a gradient of 1e278 is drawn.
+        warnings.filterwarnings("ignore", message="overflow", category=RuntimeWarning)
         yield
 
 

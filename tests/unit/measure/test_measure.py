@@ -115,7 +115,7 @@ def test_states_between_steps_and_deviation():
     # Order-4 dense output of steps that meet 1e-9: the interpolant loses about one power of h.
     np.testing.assert_allclose(states[:, 0], np.exp(-times), rtol=0, atol=1e-6)
     path = [(float(t), [float(np.exp(-t)) + 0.5]) for t in times]
-    off = deviation(problem, DOPRI5, solution, path)
+    off = deviation(problem, DOPRI5, solution, path, 1e-6)
     # Half the largest norm of the trajectory, |z0| = 1.
     np.testing.assert_allclose(off.error, 0.5, atol=1e-6)
 
