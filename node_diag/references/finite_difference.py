@@ -7,12 +7,13 @@ are used, never its derivatives, which makes this a check of the derivatives as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from node_diag.errors import NoReferenceError
 from node_diag.problem import Problem
@@ -51,8 +52,11 @@ def frozen_reference(problem: Problem, tableau: Tableau, grid: Grid) -> Referenc
 
 
 def _one_by_one(frozen: FrozenMap) -> Reference:
-    scale, sigma = frozen.scale(), measured_noise(frozen)
-    *groups, times = Coordinates(frozen, scale).groups()
+    scale = frozen.scale()
+    *groups, times = every = Coordinates(frozen, scale).groups()
+    if sum(group.size for group in every) * len(v_curve.LEVELS) <= MOST_AHEAD:
+        frozen.look_ahead(torch.cat([_probes(frozen), *(group.all_rows() for group in every)]))
+    sigma = measured_noise(frozen)
     pieces = [ladder.climb(group.quotients, scale[group.part], sigma) for group in groups]
     chosen = np.concatenate([piece.chosen for piece in pieces])
     solves = sum(piece.solves for piece in pieces)
@@ -91,11 +95,15 @@ def _one_by_one(frozen: FrozenMap) -> Reference:
 
 def measured_noise(frozen: FrozenMap) -> float:
     """Standard deviation of the round-off in the loss of the frozen map."""
-    scale = frozen.scale()
-    scale[frozen.parts["ts"]] = 0.0  # f may not be defined before t0 or after t1
-    rows = torch.from_numpy(noise.probes(frozen.base, scale))
+    rows = _probes(frozen)
     values = frozen.losses(rows, frozen.dynamic, len(rows))
     return noise.noise(values, frozen.loss)
+
+
+def _probes(frozen: FrozenMap) -> Tensor:
+    scale = frozen.scale()
+    scale[frozen.parts["ts"]] = 0.0  # f may not be defined before t0 or after t1
+    return torch.from_numpy(noise.probes(frozen.base, scale))
 
 
 def in_times(group: Group, scale: Vector, sigma: float) -> ladder.Ladder:
@@ -139,26 +147,38 @@ class Group:
     @cached_property
     def _ahead(self) -> ladder.Taken:
         """All steps (rows) of all lines (columns)."""
-        lines = np.tile(np.arange(self.size), _ALL_STEPS.size)
-        found = self._taken(lines, np.repeat(_ALL_STEPS, self.size))
+        found = self._taken(*self._all_lines())
         return ladder.Taken(*(x.reshape(_ALL_STEPS.size, self.size) for x in found))
 
     def _taken(self, lines: ladder.Lines, steps: Vector) -> ladder.Taken:
-        columns = torch.from_numpy(lines + self.part.start)
-        sizes = torch.from_numpy(steps * self.scale[self.part][lines])
-        index, offsets = torch.cat([columns, columns]), torch.cat([sizes, -sizes])
         found: list[Vector] = []
         distances: list[Vector] = []
-        for some, moves in zip(index.split(_ROWS), offsets.split(_ROWS), strict=True):
-            lane = torch.arange(len(some))
-            rows = torch.from_numpy(self.frozen.base).repeat(len(some), 1)
-            rows[lane, some] += moves
+        for lane, some, rows in self._ends(lines, steps):
             distances.append(rows[lane, some].numpy())
             found.append(self.frozen.losses(rows, self.moved, 6 * self.frozen.base.size))
         (ups, downs), (above, below) = (
             np.split(np.concatenate(values), 2) for values in (found, distances)
         )
         return ladder.taken(ups, downs, above - below, self.frozen.loss)
+
+    def all_rows(self) -> Tensor:
+        """Inputs at both ends of all lines at all steps."""
+        return torch.cat([rows for _, _, rows in self._ends(*self._all_lines())])
+
+    def _all_lines(self) -> tuple[ladder.Lines, Vector]:
+        lines = np.tile(np.arange(self.size), _ALL_STEPS.size)
+        return lines, np.repeat(_ALL_STEPS, self.size)
+
+    def _ends(self, lines: ladder.Lines, steps: Vector) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Upper ends, then lower ones: positions of rows, of the entries moved, and the rows."""
+        columns = torch.from_numpy(lines + self.part.start)
+        sizes = torch.from_numpy(steps * self.scale[self.part][lines])
+        index, offsets = torch.cat([columns, columns]), torch.cat([sizes, -sizes])
+        for some, moves in zip(index.split(_ROWS), offsets.split(_ROWS), strict=True):
+            lane = torch.arange(len(some))
+            rows = torch.from_numpy(self.frozen.base).repeat(len(some), 1)
+            rows[lane, some] += moves
+            yield lane, some, rows
 
 
 _ROWS = 4096

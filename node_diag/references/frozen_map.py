@@ -53,6 +53,7 @@ class FrozenMap:
             for name, p in problem.params.items()
         }
         self.batched = True
+        self._known: dict[bytes, float] = {}
         with torch.no_grad(), LiveBytes(problem.params.values()) as live:
             z0 = problem.flat_z0()
             self._field(torch.tensor(problem.t0, dtype=z0.dtype), z0)
@@ -96,9 +97,23 @@ class FrozenMap:
         own = sum(self.parts[name].stop - self.parts[name].start for name in moved)
         state = self.problem.layout.numel * (self.tableau.stages + 4 + len(self.problem.ts))
         lanes = int(np.clip(MEMORY // (8 * (state + 3 * own) + self._bytes_of_f), 1, MOST_LANES))
+        known = [self._known.get(row.tobytes(), math.nan) for row in rows.numpy()]
+        if not np.isnan(known).any():
+            return np.array(known)
         with torch.no_grad():
             chunks = [self._checked(part, moved, solves) for part in rows.split(lanes)]
         return torch.cat(chunks).numpy()
+
+    def look_ahead(self, rows: Tensor) -> None:
+        """Take the losses at inputs that will be asked for soon: one long call for many short ones.
+
+        What goes wrong is left for those who ask.
+        """
+        try:
+            found = self.losses(rows, list(self.parts), len(rows))
+        except NoReferenceError:
+            return
+        self._known = {row.tobytes(): v for row, v in zip(rows.numpy(), found, strict=True)}
 
     def _checked(self, rows: Tensor, moved: Sequence[str], solves: int) -> Tensor:
         """A chunk's losses; a row that is the base itself rides along and must give its loss.
