@@ -143,7 +143,7 @@ def assemble(
         methods=methods,
         findings=[],
         gates=judged,
-        summary=_summary(judged),
+        summary=_summary(judged, broken=bool(inspection.repeatability.mutated)),
         series=series_record(
             problem,
             setup.forward.tableau,
@@ -258,13 +258,14 @@ def _worst(verdicts: list[Verdict]) -> Verdict:
     return "info"
 
 
-def _summary(gates: list[Gate]) -> Summary:
+def _summary(gates: list[Gate], *, broken: bool) -> Summary:
+    """``broken``: the module has to be mended, whatever the gates say of what f was meant to be."""
     verdicts = [gate.verdict for gate in gates]
     return Summary(
         passed=verdicts.count("pass"),
         failed=verdicts.count("fail"),
         inconclusive=verdicts.count("inconclusive"),
-        exit_code=0 if all(verdict == "pass" for verdict in verdicts) else 1,
+        exit_code=2 if broken else int(any(verdict != "pass" for verdict in verdicts)),
     )
 
 

@@ -35,15 +35,17 @@ class Field:
         self._func = problem.func
         self._layout = problem.layout
         self._is_vector = problem.layout.is_vector
+        self._copies = bool(problem.mutated)
         self._cuts_time = False
 
     def __call__(self, t: Tensor, z: Tensor) -> Tensor:
         """dz/dt at (t, z), both cut to the problem's own shapes and back.
 
         Raises:
-            ProblemError: f raised.
+            ProblemError: f raised, or changed z in place.
         """
         self.nfe += 1
+        version = z._version
         try:
             value = self._value(t.detach() if self._cuts_time else t, z)
         except BaseException as error:
@@ -51,6 +53,11 @@ class Field:
             if t.requires_grad and not self._cuts_time and self._works_without_time_gradient(t, z):
                 return self(t, z)
             raise ProblemError(f"f raised {said(error)} at t = {float(t.detach()):.6g}") from error
+        if z._version != version and not self._copies:
+            raise ProblemError(
+                "f changed the state it was given in place at t = "
+                f"{float(t.detach()):.6g}; use z.clone() or operations that do not"
+            )
         if value.shape != z.shape or value.dtype is not z.dtype:
             raise ProblemError(
                 f"f returned {value.dtype} of shape {tuple(value.shape)} for a {z.dtype} state of "
@@ -61,6 +68,8 @@ class Field:
         return value if self.on_value is None else self.on_value(t, value)
 
     def _value(self, t: Tensor, z: Tensor) -> Tensor:
+        if self._copies:
+            t, z = t.clone(), z.clone()
         if self._is_vector:
             value = self._func(t, z)
             if not isinstance(value, Tensor):
@@ -92,6 +101,8 @@ class Field:
 
         def call(t: Tensor, z: Tensor) -> Tensor:
             try:
+                if self._copies:
+                    t, z = t.clone(), z.clone()
                 return layout.flatten(inner(t, layout.unflatten(z)))
             except BaseException as error:
                 reraise_interrupt(error)
@@ -147,26 +158,24 @@ def _buffers(func: Any) -> dict[str, Tensor]:
 def validate(problem: Problem) -> None:
     """Evaluate f and the loss once and say in one sentence what cannot be used.
 
+    What f changes in place is noted in ``problem.mutated``.
+
     Raises:
-        ProblemError: f raises, returns the wrong type, shape or dtype, NaN, or changes its input;
-            or the loss is no scalar.
+        ProblemError: f raises, returns the wrong type, shape or dtype, or NaN; or the loss is no
+            scalar.
     """
     z0 = problem.flat_z0()
     t0 = torch.tensor(problem.t0, dtype=problem.dtype, device=problem.device)
-    state = problem.layout.unflatten(z0)
     with torch.no_grad():
         try:
-            value = problem.func(t0, state)
+            value = problem.func(t0, problem.layout.unflatten(z0))
         except BaseException as error:
             reraise_interrupt(error)
             raise ProblemError(f"f of '{problem.name}' raised {said(error)} at t0") from error
         _check_value(problem, value)
-        if not torch.equal(z0, problem.flat_z0()):
-            raise ProblemError(
-                "f changed the state it was given in place; use z.clone() or operations that do not"
-            )
-        if t0._version:  # an in-place operation counts it up, also one that left 0 at 0
-            raise ProblemError("f changed the time it was given in place; use t.clone()")
+        # An in-place operation counts the version up, also one that left 0 at 0.
+        arguments = {"state": z0, "time": t0}
+        problem.mutated = [name for name, x in arguments.items() if x._version]
         problem.loss_of(z0.repeat(len(problem.ts) - 1, 1))
     _require_all_params(problem)
 
@@ -181,10 +190,11 @@ def _require_all_params(problem: Problem) -> None:
         return
     with torch.enable_grad():
         t0 = torch.tensor(problem.t0, dtype=problem.dtype, device=problem.device)
-        value = problem.func(t0, problem.layout.unflatten(problem.flat_z0()))
+        field = Field(problem)
+        value = field(t0, problem.flat_z0())
         others = {name: p.detach().clone() for name, p in problem.params.items()}
         z0 = problem.flat_z0()
-        replaced = Field(problem).with_params(others)(t0, z0)
+        replaced = field.with_params(others)(t0, z0)
     known = {id(p): name for name, p in problem.params.items()}
     for leaf in leaves(replaced):
         if id(leaf) in known:

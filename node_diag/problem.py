@@ -79,6 +79,10 @@ class Problem:
         description: one line for reports.
         autonomous: what f is meant to be, if that is to be checked: whether it ignores t.
 
+    Attributes:
+        mutated: arguments that f was seen to change in place (``state``, ``time``); it then gets
+            copies of both.
+
     Raises:
         ProblemError: an argument cannot be used; the sentence says which and why.
     """
@@ -104,6 +108,7 @@ class Problem:
         self.name = str(name)
         self.exact = exact
         self.description = str(description)
+        self.mutated: list[str] = []
         self.source = ""
         self.arguments: dict[str, Any] = {}
         for what, function in (("func", func), ("loss", loss)):
@@ -188,6 +193,7 @@ class Problem:
             autonomous=self.autonomous,
         )
         other.source, other.arguments = self.source, self.arguments
+        other.mutated = self.mutated
         return other
 
     def _moved_func(

@@ -47,6 +47,7 @@ def inspect(problem: Problem) -> Repeatability:
         loss_spread=_distance(*losses),
         uses_random_numbers=not torch.equal(random_before, torch.get_rng_state()),
         changed=changed,
+        mutated=problem.mutated,
         suspects=_suspects(problem.func),
         single_precision=_is_single(first) and _is_single(elsewhere),
     )

@@ -17,6 +17,8 @@ class Repeatability(Record):
     uses_random_numbers: bool
     changed: list[str]
     """Buffers and attributes of func that evaluating it changed."""
+    mutated: list[str] = []
+    """Arguments that f changed in place, ``state`` or ``time``; it was given copies."""
     suspects: list[str]
     """Layers in training mode that draw random numbers or keep statistics."""
     single_precision: bool = False

@@ -192,10 +192,6 @@ BROKEN = {
     "wrong shape": (USER_MODULE.replace("self.net(y)", "self.net(y)[:, :1]"), "returned shape (3, 1)"),
     "NaN": (USER_MODULE.replace("self.net(y)", "self.net(y) * float('nan')"), "NaN or infinite"),
     "f raises": (USER_MODULE.replace("self.net(y)", "self.net(y) + 1 / 0"), "raised ZeroDivisionError"),
-    "mutates its input": (
-        USER_MODULE.replace("return self.net(y)", "y.mul_(2); return self.net(y)"),
-        "in place",
-    ),
     "vector loss": (USER_MODULE.replace("(zs**2).mean()", "zs[-1]"), "must be a scalar"),
     "loss raises": (USER_MODULE.replace("(zs**2).mean()", "zs.nonsense"), "loss raised AttributeError"),
     "integer state": (USER_MODULE.replace("torch.randn(batch, 2)", "torch.zeros(3, 2, dtype=torch.long)"), "floating-point"),
@@ -207,6 +203,14 @@ BROKEN = {
     "loss sees no z0": (USER_MODULE.replace("(zs**2).mean()", "(zs - torch.zeros(6, 3, 2)).mean()"), "the states at ts[1:], without z0"),
     "times not sorted": (USER_MODULE.replace("torch.linspace(0.0, 1.0, 6)", "[0.0, 2.0, 1.0]"), "strictly"),
 }  # fmt: skip
+
+
+def test_a_module_that_changes_its_input_is_a_finding_and_exit_2(node_diag, user_file, tmp_path):
+    text = USER_MODULE.replace("return self.net(y)", "y.mul_(2); return self.net(y)")
+    done = node_diag("check", user_file(text), "-q", "-m", "aca", "--report-dir", "out")
+    assert done.returncode == 2
+    assert "ND413  f changes the state it is given in place" in done.stdout
+    assert Report.load(tmp_path / "out" / "report.json").findings[0].code == "ND413"
 
 
 @pytest.mark.parametrize("case", BROKEN)

@@ -276,6 +276,10 @@ PAIRS: dict[str, tuple[Scenario, Scenario]] = {
         Scenario(decay(ts=(0.0, 0.5, 1.0), loss=lambda zs: zs[-1].square().sum()), ACA),
         Scenario(decay(ts=(0.0, 0.5, 1.0), loss=lambda zs: zs.square().sum()), ACA),
     ),
+    "ND413": (
+        Scenario(plain(lambda t, z: z.mul_(-1), tensor(1.0, 2.0)), ACA),
+        Scenario(plain(lambda t, z: z.clone().mul_(-1), tensor(1.0, 2.0)), ACA),
+    ),
     "ND412": (
         Scenario(plain(lambda t, z: torch.relu(z) - 0.2 * z, tensor(0.0, 1.0)), ACA),
         Scenario(plain(lambda t, z: torch.relu(z) - 0.2 * z, tensor(-0.5, 1.0)), ACA),
