@@ -184,7 +184,11 @@ def _second_look(
         progress(name)
         done[name] = timing()
     for outcome in outcomes:
-        outcome.times = done.get(f"{outcome.name}: timing")
+        times = done.get(f"{outcome.name}: timing")
+        if isinstance(times, str):
+            outcome.run, outcome.failure = None, times
+        else:
+            outcome.times = times
     return causes.record(done, searching, outcomes)
 
 
@@ -264,11 +268,17 @@ def _follow(
         outcome.deviation = deviation(problem, tableau, solution, path, atol)
 
 
-def _time(outcome: Outcome, problem: Problem, setup: Setup, repeats: int | None) -> Times:
+def _time(outcome: Outcome, problem: Problem, setup: Setup, repeats: int | None) -> Times | str:
+    """Times, or why a user's method that went through once did not do so again."""
     plain = Setup(setup.forward, setup.backward)
     if isinstance(outcome.method, UserMethod):
         problem = problem.to(problem.dtype, problem.device, copy=True)
-    return time_runs(outcome.name, outcome.method, problem, plain, repeats)
+    try:
+        return time_runs(outcome.name, outcome.method, problem, plain, repeats)
+    except (ProblemError, SolveError) as error:
+        if not isinstance(outcome.method, UserMethod):
+            raise
+        return f"it went through once, and then: {error}"
 
 
 def _largest_tensor(problem: Problem) -> int:

@@ -136,6 +136,9 @@ def command(report: Report, **options: Any) -> str:
     usual = CheckConfig(rtol=options.get("rtol", config.rtol))
     chosen: dict[str, Any] = {"solver": config.solver, "rtol": config.rtol, "atol": config.atol}
     chosen |= {"step_size": config.step_size, "max_step": config.max_step}
+    for name, followed in (("adjoint_rtol", config.rtol), ("adjoint_atol", config.atol)):
+        if getattr(config, name) != followed:  # else it follows what the command says
+            chosen[name] = getattr(config, name)
     chosen |= {"control": config.control, "dtype": config.dtype, "seed": config.seed, **options}
     words = ["node-diag", "check", config.problem]
     for key, value in config.overrides.items():

@@ -173,7 +173,8 @@ def _compare(what: Literal["f", "loss"], scalar: _Scalar, t: float) -> list[Foun
         pairs = zip(claims[name], lines, strict=True)
         claimed = sum(0.0 if g is None else float((g * line).sum()) for g, line in pairs)
         measured, bar = float(climbed.value[0]), float(climbed.bar[0])
-        if kink := float(climbed.kink[0]):
+        kink = float(climbed.kink[0])
+        if kink and name != "t":  # neither z0 nor the parameters are reached through the time
             slopes = (measured - kink, measured + kink)
             found.append(OnKink(function=what, input=name, t=t, slopes=slopes))
             continue

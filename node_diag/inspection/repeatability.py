@@ -49,7 +49,10 @@ def inspect(problem: Problem) -> Repeatability:
         changed=changed,
         mutated=problem.mutated,
         suspects=_suspects(problem.func),
-        single_precision=_is_single(first) and _is_single(elsewhere),
+        # A constant (a last layer that starts at zero) may well have few digits and no cast.
+        single_precision=not torch.equal(first, elsewhere)
+        and _is_single(first)
+        and _is_single(elsewhere),
     )
 
 

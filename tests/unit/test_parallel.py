@@ -144,3 +144,18 @@ def test_a_child_that_got_ready_ends_with_its_parent():
         child = int(pipe.readline())
     os.close(write)
     assert _is_gone(child)
+
+
+class Delegate:
+    """As users write it; unpickling one looks for attributes before there is an inner."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+
+def test_results_that_cannot_be_unpickled_are_computed_here():
+    results = parallel.compute({str(i): (lambda: Delegate(7)) for i in range(6)})
+    assert [result.inner for result in results.values()] == [7] * 6

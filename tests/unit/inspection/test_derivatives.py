@@ -46,6 +46,12 @@ def test_a_trajectory_on_a_kink_has_two_slopes(func, slopes):
     assert kink.slopes[0] != pytest.approx(kink.slopes[1], rel=1e-3)
 
 
+def test_a_kink_in_the_time_leaves_the_gradient():
+    knots = torch.tensor([0.1, 0.325, 0.55, 0.775, 1.0], dtype=torch.float64)
+    wrong, on_kinks = look(lambda t, z, k: k * z + (t - knots).abs().sum())
+    assert (wrong, on_kinks) == ([], [])
+
+
 def test_a_kink_that_is_left_at_once_is_none():
     assert look(lambda t, z, k: torch.relu(z) - 0.3, z0=(0.0, 2.0)) == ([], [])
 

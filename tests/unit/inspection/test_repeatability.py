@@ -65,3 +65,14 @@ def test_counters_matter_if_they_are_read(reads):
     found = inspect(Counter(reads))
     assert (found.spread > 0) == reads
     assert found.changed == ["calls"]
+
+
+def test_a_constant_of_few_digits_is_no_cast():
+    """A last layer that starts at zero: f is its bias, which was made in float32."""
+    bias = torch.tensor([0.1, -0.2]).double()
+    k = torch.zeros(2, dtype=torch.float64)
+    problem = Problem(
+        lambda t, z: k * z + bias, torch.tensor([1.0, 2.0], dtype=torch.float64), (0.0, 1.0),
+        lambda zs: zs.square().sum(), params={"k": k},
+    )  # fmt: skip
+    assert not repeatability.inspect(problem).single_precision
