@@ -147,6 +147,10 @@ def option_text(value: Any) -> str:
     )
 
 
+_PLURAL = {one: many for many, one in _SINGULAR.items()}
+"""An option may be called in the configuration what its flag is called."""
+
+
 def flag_of(name: str) -> str:
     """The flag of an option: ``methods`` → ``--method``."""
     return f"--{_SINGULAR.get(name, name).replace('_', '-')}"
@@ -192,7 +196,8 @@ def resolve(
         (_from_environment(environment), "environment"),
         ({key: value for key, value in flags.items() if value not in (None, [], ())}, "flag"),
     ):
-        for key, value in layer.items():
+        for given, value in layer.items():
+            key = _PLURAL.get(given, given)
             _require_known(key, origin)
             values[key] = value
             sources[key] = _origin(key, origin)
@@ -226,6 +231,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in environment.items():
         key = name.removeprefix(prefix).lower()
+        key = _PLURAL.get(key, key)
         if not name.startswith(prefix) or name == "NODE_DIAG_DEBUG":
             continue
         if key == PROBLEMS:

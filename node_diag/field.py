@@ -17,6 +17,12 @@ FlatField = Callable[[Tensor, Tensor], Tensor]
 ManyField = Callable[[Tensor, Tensor, Mapping[str, Tensor]], Tensor]
 
 
+MIXED = (
+    "; the check runs in float64, and a tensor that is neither a parameter nor a buffer of the "
+    "module stays as it is: register it (register_buffer, params=), or check with --dtype float32"
+)
+
+
 class Field:
     """f(t, z) of a problem for z of shape (D,), counting its evaluations.
 
@@ -171,7 +177,8 @@ def validate(problem: Problem) -> None:
             value = problem.func(t0, problem.layout.unflatten(z0))
         except BaseException as error:
             reraise_interrupt(error)
-            raise ProblemError(f"f of '{problem.name}' raised {said(error)} at t0") from error
+            hint = MIXED if "dtype" in str(error) and problem.dtype == torch.float64 else ""
+            raise ProblemError(f"f of '{problem.name}' raised {said(error)} at t0{hint}") from error
         _check_value(problem, value)
         # An in-place operation counts the version up, also one that left 0 at 0.
         arguments = {"state": z0, "time": t0}

@@ -158,6 +158,7 @@ def test_tensors_computed_from_a_parameter_outside_of_f_are_refused():
     ("func", "said"),
     [
         (lambda t, z: [z], "not a tensor"),
+        (lambda t, z: torch.ones(2, 2) @ z, "register it .* or check with --dtype float32"),
         (lambda t, z: sys.exit(0), "raised SystemExit: 0"),
         (lambda t, z: z.to(torch.complex128), "return the state's own dtype"),
     ],
