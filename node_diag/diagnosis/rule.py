@@ -123,7 +123,10 @@ def _typed(config: ConfigRecord, label: str) -> str:
 
 
 def command(report: Report, **options: Any) -> str:
-    """``node-diag check`` for the same problem with some options changed; defaults are left out."""
+    """``node-diag check`` for the same problem with some options changed; defaults are left out.
+
+    Not those that the configuration sets otherwise: it will be read again.
+    """
     config = report.config
     options = {
         key: float(f"{value:.3g}") if isinstance(value, float) else value
@@ -140,11 +143,12 @@ def command(report: Report, **options: Any) -> str:
         if getattr(config, name) != followed:  # else it follows what the command says
             chosen[name] = getattr(config, name)
     chosen |= {"control": config.control, "dtype": config.dtype, "seed": config.seed, **options}
+    configured = {key for key, origin in config.sources.items() if not origin.startswith("flag")}
     words = ["node-diag", "check", config.problem]
     for key, value in config.overrides.items():
         words += ["--set", f"{key}={value}"]
     for key, value in chosen.items():
         default = CheckConfig().rtol if key == "rtol" else getattr(usual, key, None)
-        if value != default:
+        if value != default or (key in configured and value is not None):
             words += [f"--{key.replace('_', '-')}", option_text(value)]
     return shlex.join(words)

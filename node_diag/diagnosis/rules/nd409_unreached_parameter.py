@@ -15,24 +15,30 @@ nn.ModuleList.
 from collections.abc import Iterable
 
 from node_diag.diagnosis.rule import Rule
-from node_diag.records import Finding, Report
+from node_diag.records import Finding, Report, label
 
 MOST_NAMED = 5
 
 
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     """One finding for each of the two."""
-    found = report.inspection.dependence if report.inspection else None
-    if found is None:
+    inspection = report.inspection
+    found = inspection.dependence if inspection else None
+    if inspection is None or found is None:
         return
     show = f"node-diag show {report.config.problem}"
-    if found.unreached:
+    # One that f uses where autograd does not see it is ND205's.
+    hidden = (
+        {wrong.input for wrong in report.inspection.derivatives} if report.inspection else set()
+    )
+    unreached = [name for name in found.unreached if label(name) not in hidden]
+    if unreached:
         yield rule.finding(
-            f"{_listed(found.unreached)} cannot get a gradient: neither f nor the loss uses "
-            f"{'it' if len(found.unreached) == 1 else 'them'}",
+            f"{_listed(unreached)} cannot get a gradient: neither f nor the loss uses "
+            f"{'it' if len(unreached) == 1 else 'them'}",
             f"use it in forward, or remove it; all parameters are shown by {show}",
             None,
-            parameters=found.unreached,
+            parameters=unreached,
         )
     if found.unregistered:
         yield rule.finding(
