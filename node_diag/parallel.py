@@ -95,6 +95,8 @@ class Ahead:
             os.close(self._results)
             os.setpgid(0, 0)  # with its own children, to be ended together
             _leave(lambda: _answer(prepare, requests, results))
+        with contextlib.suppress(OSError):
+            os.setpgid(self._child, self._child)  # here too, or it might be ended before it did
         _children.add(self._child)
         _groups.add(self._child)
         os.close(requests)

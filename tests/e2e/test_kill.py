@@ -28,7 +28,7 @@ def start(folder):
     os.mkdir(folder)
     child = os.fork()
     if child == 0:
-        os.setsid()  # so that its own children go with it
+        os.setpgid(0, 0)  # so that its own children go with it
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         os.chdir(folder)
         sys.argv = ["node-diag", *arguments]
@@ -37,6 +37,7 @@ def start(folder):
         except SystemExit as end:
             os._exit(end.code or 0)
         os._exit(0)
+    os.setpgid(child, child)  # here too: whoever comes first
     return child
 
 
