@@ -28,9 +28,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         return
     show = f"node-diag show {report.config.problem}"
     # One that f uses where autograd does not see it is ND205's.
-    hidden = (
-        {wrong.input for wrong in report.inspection.derivatives} if report.inspection else set()
-    )
+    hidden = {wrong.input for wrong in inspection.derivatives}
     unreached = [name for name in found.unreached if label(name) not in hidden]
     if unreached:
         yield rule.finding(
