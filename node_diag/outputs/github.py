@@ -16,7 +16,11 @@ _LEVELS = {"error": "error", "warning": "warning", "info": "notice"}
 
 
 def annotate(report: Report) -> list[str]:
-    """One line each: what fails the build first, since GitHub shows ten of a kind."""
+    """One line each: what fails the build first, since GitHub shows ten of a kind.
+
+    Beside that only findings are errors, by their severity. A method that gave no gradient is one
+    if a gate is on it, and a warning if not.
+    """
     name = report.problem.name
     file = _file(report.config.problem)
     lines = [
@@ -31,6 +35,12 @@ def annotate(report: Report) -> list[str]:
     ]
     if report.comparison:
         lines += compared(name, report.comparison, file)
+    gated = {gate.method for gate in report.gates}
+    lines += [
+        _command("warning", f"{name}: {m.name} failed", f"{m.failure} (no limit set)", file)
+        for m in report.methods
+        if m.status == "failed" and m.name not in gated
+    ]
     lines += [
         _command(_LEVELS[f.severity], f"{name}: {f.code}", _said(f), file) for f in report.findings
     ]

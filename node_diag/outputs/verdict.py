@@ -33,7 +33,7 @@ WORDS: dict[str, str] = {
 
 
 UNGATED: dict[str, str] = {**WORDS, "fail": "wrong", "info": "no limits set"}
-"""The verdict on a report without gates."""
+"""The verdict on a report whose exit code is 0: what is wrong in it was not asked about."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Headline:
 
     Attributes:
         verdict: the worst that can be said of it.
-        word: that verdict as it is printed; without gates nothing passes or fails.
+        word: that verdict as it is printed; FAIL only where the exit code says so too.
         title: a few words.
         sentence: the errors behind them.
         gates: how the gates came out; empty if none was set.
@@ -60,8 +60,7 @@ def headline(report: Report) -> Headline:
     wrong = _wrong(report)
     gates = _gates_sentence(report.gates)
     overall = _overall(report, wrong)
-    regressed = bool(report.comparison and report.comparison.failed)
-    word = WORDS[overall] if report.gates or regressed else UNGATED[overall]
+    word = (WORDS if report.summary.exit_code else UNGATED)[overall]
     return Headline(overall, word, _title(report, wrong), _sentence(report), gates)
 
 
