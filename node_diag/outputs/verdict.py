@@ -65,20 +65,31 @@ def headline(report: Report) -> Headline:
 
 
 def method_word(method: MethodRecord) -> str:
-    """The verdict on one method as a word: that of its gates, else how far off it is."""
+    """The verdict on one method as a word: that of its gates, else how far off it is.
+
+    The discrete truth can only accuse: being the derivative of the accepted steps does not make a
+    gradient right, missing it makes one wrong that claims to be it.
+    """
     if method.status == "failed":
         return "failed"
-    error = method.errors.continuous if method.errors else None
-    if error is None and method.errors and method.discrete:
-        error = method.errors.discrete
-    if method.verdict != "info" or error is None:
+    if method.verdict != "info" or method.errors is None:
         return WORDS[method.verdict]
+    error = method.errors.continuous
+    if error is None:
+        return "wrong" if _misses_its_steps(method, method.errors.discrete) else WORDS["info"]
     off = _judged(error)
     if (error.uncertainty or 0.0) >= max(off, WRONG):
         return WORDS["inconclusive"]
     if not off <= WRONG:
         return "wrong"
     return "right" if off <= NOTICEABLE else "off"
+
+
+def _misses_its_steps(method: MethodRecord, error: ErrorRecord | None) -> bool:
+    if error is None:
+        return False
+    off = _judged(error)
+    return math.isnan(off) or (method.constant_steps and off > WRONG + (error.uncertainty or 0.0))
 
 
 def error_text(error: ErrorRecord | None) -> str:
@@ -136,6 +147,8 @@ def _title(report: Report, wrong: list[str]) -> str:
         return "Something is wrong that concerns every method"
     if not any(m.errors and (m.errors.continuous or m.errors.discrete) for m in report.methods):
         return "No verdict: there is no reference to compare with"
+    if not any(m.errors and m.errors.continuous for m in report.methods):
+        return "No verdict: there is no continuous truth to hold the gradients against"
     undecided = [m.name for m in report.methods if m.verdict == "inconclusive"]
     if undecided:
         return f"{listed(undecided)} cannot be judged: the reference is not known well enough"
@@ -194,7 +207,9 @@ def _sentence(report: Report) -> str:
         if known:
             pairs = sorted(known.items(), key=lambda pair: _rank(_judged(pair[1])))
             texts = [f"{shorten(name)} {error_text(error)}" for name, error in pairs]
-            return f"Relative error against the {kind} truth: {', '.join(texts)}."
+            why = why_missing(report.references.continuous).rstrip(".")
+            missing = f" There is no continuous one: {why}." if kind == "discrete" and why else ""
+            return f"Relative error against the {kind} truth: {', '.join(texts)}.{missing}"
     reasons = [why_missing(report.references.continuous), why_missing(report.references.discrete)]
     return "; ".join(dict.fromkeys(filter(None, reasons))) or "No method returned a gradient."
 

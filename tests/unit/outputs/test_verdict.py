@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from node_diag.diagnosis.gates import evaluate, parse_max_grad_error
 from node_diag.outputs.verdict import headline, method_word
 from node_diag.records import Summary
 from tests.stubs import (
@@ -115,11 +116,45 @@ def test_no_reference_no_verdict():
     assert "the two solves disagree" in found.sentence
 
 
-def test_the_discrete_truth_stands_in_for_a_missing_continuous_one():
-    method_ = method("aca")
-    assert method_.errors is not None
-    method_.errors.continuous = None
-    assert "against the discrete truth: aca" in headline(good(methods=[method_])).sentence
+def without_continuous(**changes):
+    """A method that reproduces its accepted steps, where nobody knows the exact flow's gradient."""
+    found = method("aca").model_copy(update={"verdict": "info", "constant_steps": True})
+    assert found.errors is not None
+    found.errors.continuous = None
+    truths = references()
+    truths.continuous = no_reference("f jumps when the state crosses a switch.")
+    return good(methods=[found], references=truths, **changes)
+
+
+def test_without_a_continuous_truth_nobody_is_right():
+    report = without_continuous()
+    found = headline(report)
+    assert method_word(report.methods[0]) == "not judged"
+    assert found.title.startswith("No verdict: there is no continuous truth")
+    assert "against the discrete truth: aca" in found.sentence
+    assert found.sentence.endswith("continuous one: f jumps when the state crosses a switch.")
+
+
+def test_without_a_continuous_truth_a_gate_on_it_is_undecided():
+    report = without_continuous()
+    (undecided,) = evaluate(parse_max_grad_error("1e-3", "flag"), report.methods)
+    report.gates, report.methods[0].verdict = [undecided], undecided.verdict
+    report.summary.exit_code = 1
+    found = headline(report)
+    assert (found.word, method_word(report.methods[0])) == ("inconclusive", "inconclusive")
+    assert found.title.startswith("No verdict: there is no continuous truth")
+
+
+@pytest.mark.parametrize(
+    ("constant_steps", "error", "word"),
+    [(True, 0.2, "wrong"), (True, 0.05, "not judged"), (False, 0.2, "not judged"),
+     (False, math.nan, "wrong")],
+)  # fmt: skip
+def test_the_discrete_truth_only_accuses_those_who_claim_it(constant_steps, error, word):
+    (judged,) = without_continuous().methods
+    judged.constant_steps = constant_steps
+    judged.errors.discrete.relative_l2 = error
+    assert method_word(judged) == word
 
 
 def test_an_error_that_is_only_known_absolutely_says_so():
