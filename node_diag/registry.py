@@ -105,6 +105,7 @@ SOLVERS = Registry(
 METHODS = MethodRegistry("method", "node_diag.gradients.methods", "METHOD")
 FINDINGS = Registry("finding", "node_diag.diagnosis.rules", "RULE")
 OUTPUTS = Registry("output", "node_diag.outputs.formats", "OUTPUT")
+EXPERIMENTS = Registry("experiment", "node_diag.experiments.cases", "EXPERIMENT")
 
 
 def code_of(name: str) -> str:

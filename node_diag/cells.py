@@ -1,0 +1,188 @@
+"""Many independent computations, each stored as soon as it is finished.
+
+A cell has a key and plain arguments. What it gave is one JSON file, written whole or not at all, so
+that a study interrupted at any moment, kill -9 included, goes on where it was. A cell that fails
+is a result too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import active_children, get_context, parent_process
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+Work = Callable[..., dict[str, Any]]
+"""What computes a cell from its arguments; picklable, and so is what it returns: plain JSON."""
+
+ATTEMPTS = 2
+"""How often a cell may take its process down before that is its result."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One computation.
+
+    Attributes:
+        key: unique in its study, fit for a file name.
+        arguments: of the work, plain JSON.
+        alone: run it while nothing else runs, since it measures times.
+    """
+
+    key: str
+    arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    alone: bool = False
+
+
+class Store:
+    """Results in a folder, one file each."""
+
+    def __init__(self, folder: Path, stamp: str) -> None:
+        """``stamp`` is what else results depend on; those with another one are not taken."""
+        self.folder = folder
+        self.stamp = stamp
+
+    def get(self, cell: Cell) -> dict[str, Any] | None:
+        """The result of a cell, or None if it is still to be computed."""
+        try:
+            found = json.loads(self._path(cell).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        wanted = {"stamp": self.stamp, "arguments": _plain(cell.arguments)}
+        matches = isinstance(found, dict) and all(found.get(k) == v for k, v in wanted.items())
+        return found["result"] if matches else None
+
+    def put(self, cell: Cell, result: dict[str, Any]) -> None:
+        """Store a result; a reader sees the whole of it or nothing."""
+        path = self._path(cell)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        record = {"stamp": self.stamp, "arguments": dict(cell.arguments), "result": result}
+        partial = path.with_suffix(f".{os.getpid()}.partial")
+        partial.write_text(json.dumps(record), encoding="utf-8")
+        partial.replace(path)
+
+    def clear(self) -> None:
+        """Forget all results."""
+        for path in self.folder.glob("*.json"):
+            path.unlink()
+
+    def _path(self, cell: Cell) -> Path:
+        return self.folder / f"{cell.key}.json"
+
+
+def stamp_of(*texts: str) -> str:
+    """A short digest of what results depend on."""
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
+
+
+def run(
+    cells: Sequence[Cell], work: Work, store: Store, executors: Callable[[int], Executor]
+) -> Iterator[tuple[Cell, dict[str, Any]]]:
+    """Every cell with its result, as they are finished; what is stored already comes first.
+
+    Args:
+        cells: with different keys.
+        work: called with a cell's arguments in another process.
+        store: where results go at once.
+        executors: gives an executor for so many workers (0: as many as there are cores).
+
+    Yields:
+        The cell and what it gave; of a failed one ``{"failure": why}``.
+    """
+    waiting: list[Cell] = []
+    for cell in cells:
+        if (known := store.get(cell)) is None:
+            waiting.append(cell)
+        else:
+            yield cell, known
+    for workers, alone in ((0, False), (1, True)):
+        batch = [cell for cell in waiting if cell.alone == alone]
+        if batch:
+            yield from _through(batch, work, store, partial(executors, workers))
+
+
+def _through(
+    cells: Sequence[Cell], work: Work, store: Store, executor: Callable[[], Executor]
+) -> Iterator[tuple[Cell, dict[str, Any]]]:
+    """As :func:`run`; a process that ends under its cell is replaced."""
+    left, deaths = list(cells), dict.fromkeys((cell.key for cell in cells), 0)
+    while left:
+        # Whose process ended cannot be told apart, so suspects go one at a time.
+        suspects = [cell for cell in left if deaths[cell.key]]
+        batch = suspects[:1] or left
+        broken = False
+        with executor() as pool:
+            futures = {pool.submit(work, **cell.arguments): cell for cell in batch}
+            try:
+                for cell, result in _finished(futures):
+                    if result is None:
+                        broken = True
+                        continue
+                    store.put(cell, result)
+                    left.remove(cell)
+                    yield cell, result
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for child in active_children():  # or their cells would be waited for
+                    child.terminate()
+                raise
+        if broken:
+            for cell in [cell for cell in batch if cell in left]:
+                deaths[cell.key] += 1
+                if deaths[cell.key] > ATTEMPTS:
+                    result = {"failure": "its process was killed, each time it was tried"}
+                    store.put(cell, result)
+                    left.remove(cell)
+                    yield cell, result
+
+
+def _finished(
+    futures: dict[Future[dict[str, Any]], Cell],
+) -> Iterator[tuple[Cell, dict[str, Any] | None]]:
+    """Results as they come; None where the process ended without one."""
+    pending = set(futures)
+    while pending:
+        done, pending = wait(pending, return_when=FIRST_COMPLETED)
+        for future in done:
+            try:
+                yield futures[future], future.result()
+            except BrokenProcessPool:
+                yield futures[future], None
+            except Exception as error:
+                yield futures[future], {"failure": f"{type(error).__name__}: {error}"}
+
+
+def local(workers: int = 0) -> Executor:
+    """Processes on this machine, each computing in one thread; 0: one for each core."""
+    n = workers or len(os.sched_getaffinity(0))
+    # Spawned, not forked: torch's threads do not survive a fork.
+    return ProcessPoolExecutor(n, get_context("spawn"), initializer=_begin)
+
+
+def _begin() -> None:
+    """In a worker: one thread, no longer alive than who started it, and interrupted by it alone."""
+    import torch
+
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_follow, args=(parent_process(),), daemon=True).start()
+
+
+def _follow(parent: BaseProcess | None) -> None:
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _plain(arguments: Mapping[str, Any]) -> Any:
+    return json.loads(json.dumps(dict(arguments)))

@@ -1,0 +1,1 @@
+"""The experiments of the documents that node-diag started from, and what they show."""

@@ -1,0 +1,156 @@
+"""Pages, Markdown, pictures and tables of finished experiments."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from node_diag import __version__
+from node_diag.experiments.base import Claim, Conclusion, Experiment, failures
+from node_diag.outputs.figures import image
+from node_diag.outputs.formats.html import environment
+from node_diag.outputs.formats.md import escaped
+from node_diag.outputs.table import LONGEST, Table, thinned
+
+PAGE = "report.html"
+_CLAIMS = ("what", "source says", "measured here", "verdict")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """An experiment with its results and what they show."""
+
+    name: str
+    experiment: Experiment
+    conclusion: Conclusion
+    results: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def failed(self) -> list[str]:
+        """A sentence for every cell that failed."""
+        return failures(self.results)
+
+
+def files(done: Finished) -> dict[str, bytes]:
+    """The folder of one experiment: page, Markdown, record, pictures, tables."""
+    found = done.conclusion
+    tables = {**{p.name: p.table for p in found.pictures}, **_numbered(found.tables)}
+    return {
+        PAGE: _page([done], done.experiment.title),
+        "report.md": markdown(done).encode(),
+        "result.json": (json.dumps(_record(done), indent=1) + "\n").encode(),
+        **{f"figures/{p.name}.png": image.png(p.figure, p.description) for p in found.pictures},
+        **{f"tables/{name}.csv": _csv(table) for name, table in tables.items()},
+    }
+
+
+def overview(all_done: Sequence[Finished]) -> dict[str, bytes]:
+    """All experiments on one page."""
+    return {PAGE: _page(all_done, "The experiments, run again")}
+
+
+def lines(all_done: Sequence[Finished]) -> list[str]:
+    """One line for each claim, for a terminal."""
+    found: list[str] = []
+    for done in all_done:
+        found += ["", f"{done.name}: {done.experiment.title}", f"  {done.conclusion.summary}"]
+        found += [
+            f"  {c.agreement}: {c.what}: source {c.theirs}; here {c.ours}"
+            for c in done.conclusion.claims
+        ]
+        found += [f"  failed: {sentence}" for sentence in done.failed]
+    return found[1:]
+
+
+def _page(all_done: Sequence[Finished], title: str) -> bytes:
+    counts = Counter(c.agreement for done in all_done for c in done.conclusion.claims)
+    parts = [
+        {
+            "name": done.name,
+            "experiment": done.experiment,
+            "conclusion": done.conclusion,
+            "claims": _claims(done.conclusion.claims),
+            "figures": [_figure(done.name, p) for p in done.conclusion.pictures],
+            "tables": [thinned(t, LONGEST) for t in done.conclusion.tables],
+            "failed": done.failed,
+        }
+        for done in all_done
+    ]
+    context = {"title": title, "parts": parts, "counts": counts, "version": __version__}
+    return environment().get_template("experiments.html").render(context).encode()
+
+
+def _figure(name: str, picture: Any) -> dict[str, Any]:
+    return {
+        "title": picture.title,
+        "absent": "",
+        "description": picture.description,
+        "table": thinned(picture.table, LONGEST),
+        "svg": image.svg(picture.figure, f"{name}-{picture.name}", picture.description),
+    }
+
+
+def _claims(claims: Sequence[Claim]) -> Table:
+    rows = [(c.what, c.theirs, c.ours, c.agreement, c.because) for c in claims]
+    columns = (*_CLAIMS, "evidence")
+    return Table("What the source says, and what was measured", columns, rows, _words(columns))
+
+
+def _words(columns: Sequence[str]) -> frozenset[int]:
+    return frozenset(range(len(columns)))
+
+
+def markdown(done: Finished) -> str:
+    """A page of the documentation, which lies in one folder with the experiment's pictures."""
+    found, experiment = done.conclusion, done.experiment
+    parts = [
+        f"# {escaped(experiment.title)}",
+        f"Source: {escaped(experiment.source)}. Run it: `node-diag reproduce {done.name}`.",
+        escaped(experiment.question),
+        f"**{escaped(found.summary)}**",
+        _md_table(_claims(found.claims)),
+    ]
+    for picture in found.pictures:
+        alt = escaped(picture.description)
+        parts += [f"## {escaped(picture.title)}", f"![{alt}](figures/{picture.name}.png)", alt]
+    parts += [f"## {escaped(t.caption)}\n\n{_md_table(thinned(t, LONGEST))}" for t in found.tables]
+    notes = [*found.notes, *(f"Failed: {sentence}" for sentence in done.failed)]
+    parts += [f"- {escaped(note)}" for note in notes]
+    return "\n\n".join(parts) + "\n"
+
+
+def _md_table(table: Table) -> str:
+    rule = "|".join(":--" if i in table.words else "--:" for i in range(len(table.columns)))
+    rows = [table.columns, *table.rows]
+    texts = ["| " + " | ".join(map(escaped, row)) + " |" for row in rows]
+    return "\n".join([texts[0], f"|{rule}|", *texts[1:]]) + (
+        f"\n\n{escaped(table.note)}" if table.note else ""
+    )
+
+
+def _numbered(tables: Sequence[Table]) -> dict[str, Table]:
+    return {re.sub(r"\W+", "_", t.caption.lower()).strip("_")[:60]: t for t in tables}
+
+
+def _csv(table: Table) -> bytes:
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer, lineterminator="\n").writerows([table.columns, *table.rows])
+    return buffer.getvalue().encode()
+
+
+def _record(done: Finished) -> dict[str, Any]:
+    return {
+        "experiment": done.name,
+        "version": __version__,
+        "source": done.experiment.source,
+        "summary": done.conclusion.summary,
+        "claims": [vars(claim) for claim in done.conclusion.claims],
+        "notes": list(done.conclusion.notes),
+        "results": done.results,
+    }

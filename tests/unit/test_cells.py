@@ -1,0 +1,157 @@
+"""Cells are computed once, whatever interrupts them, and a failing one is a result."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from pathlib import Path
+
+import pytest
+
+from node_diag.cells import ATTEMPTS, Cell, Store, local, run, stamp_of
+
+
+def double(x: int, folder: str) -> dict[str, int]:
+    """Leaves a mark for every time it is called."""
+    (Path(folder) / f"{x}-{time.time_ns()}").touch()
+    return {"double": 2 * x}
+
+
+def fragile(x: int, folder: str) -> dict[str, int]:
+    """Odd cells take their process down, each time."""
+    (Path(folder) / f"{x}-{time.time_ns()}").touch()
+    if x % 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"double": 2 * x}
+
+
+def fails(x: int, folder: str) -> dict[str, int]:
+    raise ValueError(f"no {x}")
+
+
+class Here(Executor):
+    """Computes in this process, which tests of the store need no others for."""
+
+    def submit(self, fn, /, *args, **kwargs):
+        future: Future = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def here(workers: int) -> Executor:
+    return Here()
+
+
+@pytest.fixture
+def marks(tmp_path: Path) -> Path:
+    folder = tmp_path / "marks"
+    folder.mkdir()
+    return folder
+
+
+def cells(marks: Path, n: int = 4) -> list[Cell]:
+    return [Cell(f"cell{x}", {"x": x, "folder": str(marks)}) for x in range(n)]
+
+
+def test_a_cell_is_computed_once(tmp_path: Path, marks: Path) -> None:
+    store = Store(tmp_path / "cells", "v1")
+    first = {c.key: r for c, r in run(cells(marks), double, store, here)}
+    again = {c.key: r for c, r in run(cells(marks), double, store, here)}
+    assert first == again == {f"cell{x}": {"double": 2 * x} for x in range(4)}
+    assert len(list(marks.iterdir())) == 4
+
+
+def test_an_interrupted_study_goes_on_where_it_was(tmp_path: Path, marks: Path) -> None:
+    store = Store(tmp_path / "cells", "v1")
+    running = run(cells(marks), double, store, here)
+    next(running)
+    running.close()
+    kept = [cell for cell in cells(marks) if store.get(cell) is not None]
+    assert kept  # the finished one is there
+    done = len(list(marks.iterdir()))
+    list(run(cells(marks), double, store, here))
+    assert len(list(marks.iterdir())) == done + 4 - len(kept)
+
+
+@pytest.mark.parametrize("change", ["stamp", "arguments", "torn"])
+def test_results_of_something_else_are_not_taken(tmp_path: Path, marks: Path, change: str) -> None:
+    cell = Cell("a", {"x": 1})
+    Store(tmp_path, "v1").put(cell, {"y": 2})
+    assert Store(tmp_path, "v1").get(cell) == {"y": 2}
+    if change == "torn":
+        text = (tmp_path / "a.json").read_text()
+        (tmp_path / "a.json").write_text(text[: len(text) // 2])
+    stamp = "v2" if change == "stamp" else "v1"
+    asked = Cell("a", {"x": 2}) if change == "arguments" else cell
+    assert Store(tmp_path, stamp).get(asked) is None
+
+
+def test_a_failing_cell_is_a_result(tmp_path: Path, marks: Path) -> None:
+    found = list(run(cells(marks, 1), fails, Store(tmp_path / "cells", ""), here))
+    assert [result for _, result in found] == [{"failure": "ValueError: no 0"}]
+
+
+def test_a_cell_that_kills_its_process_takes_no_other_with_it(tmp_path: Path, marks: Path) -> None:
+    store = Store(tmp_path / "cells", "")
+    found = {c.key: r for c, r in run(cells(marks, 3), fragile, store, local)}
+    assert found["cell0"] == {"double": 0}
+    assert found["cell2"] == {"double": 4}
+    assert "killed" in found["cell1"]["failure"]
+    assert len(list(marks.glob("1-*"))) <= ATTEMPTS + 1
+
+
+def test_workers_go_with_who_started_them(tmp_path: Path, marks: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from node_diag.cells import *;"
+        "from tests.unit.test_cells import sleeps;"
+        f"list(run([Cell('a', {{'folder': {str(marks)!r}}})], sleeps, Store(Path({str(tmp_path)!r}), ''), local))"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code])
+    try:
+        _until(lambda: any(marks.iterdir()))
+        (worker,) = (int(path.name) for path in marks.iterdir())
+    finally:
+        parent.kill()
+        parent.wait()
+    _until(lambda: not Path(f"/proc/{worker}").exists())
+
+
+def sleeps(folder: str) -> dict[str, int]:
+    (Path(folder) / str(os.getpid())).touch()
+    time.sleep(600)
+    return {}
+
+
+def _until(happened: Callable[[], bool]) -> None:
+    limit = time.monotonic() + 60  # starting a process that imports torch, on a busy machine
+    while not happened():
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+
+
+def test_times_are_measured_alone(tmp_path: Path, marks: Path) -> None:
+    asked: list[int] = []
+
+    def executors(workers: int) -> Executor:
+        asked.append(workers)
+        return Here()
+
+    mixed = [Cell("a", {"x": 1, "folder": str(marks)}, alone=True), *cells(marks, 2)]
+    order = [c.key for c, _ in run(mixed, double, Store(tmp_path / "c", ""), executors)]
+    assert asked == [0, 1]
+    assert order[-1] == "a"
+
+
+def test_a_result_is_plain_json(tmp_path: Path) -> None:
+    store = Store(tmp_path, stamp_of("a", "b"))
+    store.put(Cell("a"), {"error": float("inf")})
+    assert store.get(Cell("a")) == {"error": float("inf")}
+    assert json.loads((tmp_path / "a.json").read_text())["stamp"] == stamp_of("a", "b")
+    assert stamp_of("ab") != stamp_of("a", "b")
