@@ -13,7 +13,7 @@ import torch
 
 from node_diag import __version__
 from node_diag.config import CheckConfig
-from node_diag.diagnosis.gates import GateSpec, evaluate, parse_gate, parse_max_grad_error
+from node_diag.diagnosis.gates import evaluate, gate_specs
 from node_diag.diagnosis.metrics import compare
 from node_diag.diagnosis.rule import diagnose
 from node_diag.errors import NoReferenceError
@@ -90,16 +90,6 @@ class Outcome:
     step_size_terms: StepSizeTerms | None = None
     nan_origin: NanOrigin | None = None
     failure: str | None = None
-
-
-def gate_specs(config: CheckConfig, sources: Mapping[str, str]) -> list[GateSpec]:
-    """The limits that were asked for, and where each came from."""
-    limits = [
-        parse_max_grad_error(text, sources.get("max_grad_error", "max_grad_error"), config.labels)
-        for text in config.max_grad_error
-    ]
-    source = sources.get("gates", "gates")
-    return limits + [parse_gate(text, source, config.labels) for text in config.gates]
 
 
 def assemble(

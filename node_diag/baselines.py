@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from node_diag.config import CheckConfig
+from node_diag.config_file import stem
 from node_diag.diagnosis.baseline import compare, differences, unknown
 from node_diag.errors import UsageError
+from node_diag.outputs.folder import RECORD
 from node_diag.records import Comparison, ConfigRecord, Report
-from node_diag.stored import Stored, load_reports
+from node_diag.stored import NoReportError, Stored, load_reports
 
 IGNORE = "pass --ignore-config to compare nevertheless"
 
@@ -43,6 +46,27 @@ class Baseline:
         )
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A check that is to be held against a baseline.
+
+    Attributes:
+        name: of the problem.
+        spec: PROBLEM.
+        config: its options.
+        overrides: keyword arguments of the problem.
+        alone: whether no other problem is checked.
+        first: the command that makes a baseline, but for its folder.
+    """
+
+    name: str
+    spec: str
+    config: CheckConfig
+    overrides: Mapping[str, Any]
+    alone: bool
+    first: str
+
+
 @dataclass
 class Baselines:
     """All baselines of a run; each file is read once, and what was asked of it is remembered."""
@@ -50,35 +74,45 @@ class Baselines:
     _stored: dict[str, Stored] = field(default_factory=dict[str, Stored])
     _used: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
 
-    def of(
-        self, name: str, config: CheckConfig, overrides: Mapping[str, Any], *, alone: bool
-    ) -> Baseline | None:
+    def of(self, asked: Asked) -> Baseline | None:
         """The baseline of one problem; None if none was asked for.
 
-        Args:
-            name: of the problem.
-            config: its options.
-            overrides: keyword arguments of the problem.
-            alone: whether no other problem is checked: a single report is its baseline then,
-                whatever that one's problem was called.
-
         Raises:
-            UsageError: it cannot be read, or was made with other settings.
+            UsageError: it cannot be read, is of another problem, or was made with other settings.
         """
-        path = config.baseline
+        path, name = asked.config.baseline, asked.name
         if path is None:
             return None
-        if path not in self._stored:
-            self._stored[path] = load_reports(Path(path))
-        stored = self._stored[path]
-        only = next(iter(stored.reports)) if alone and not stored.is_run else None
-        match = only or stored.name_of(name)
+        stored = self._read(path, asked)
+        if stored is None:
+            return Baseline(path, None, [])
+        match = stored.name_of(name)
+        if match is None and asked.alone:
+            match = _only(stored, asked)
         if match is None:
             return Baseline(path, None, [])
         self._used.setdefault(path, set()).add(match)
         report = stored.reports[match]
-        notes = agreed(report, name, config, overrides, ignore=config.ignore_config)
+        notes = agreed(
+            report, name, asked.config, asked.overrides, ignore=asked.config.ignore_config
+        )
         return Baseline(path, report, notes)
+
+    def _read(self, path: str, asked: Asked) -> Stored | None:
+        """What is stored at a path; None if this very run is to make it."""
+        if path not in self._stored:
+            try:
+                self._stored[path] = load_reports(Path(path))
+            except NoReportError:
+                folder, report_dir = _folder(path), asked.config.report_dir
+                if report_dir is not None and Path(report_dir).absolute() == folder.absolute():
+                    return None
+                named = "" if folder in (Path(path), Path(path).parent) else f" as '{folder}'"
+                raise UsageError(
+                    f"there is no baseline '{path}' yet; make it{named} with: "
+                    f"{asked.first} --report-dir {shlex.quote(str(folder))}"
+                ) from None
+        return self._stored[path]
 
     def missing(self) -> list[str]:
         """Problems that a baseline has and nobody asked for."""
@@ -88,6 +122,31 @@ class Baselines:
             for name in stored.reports
             if name not in self._used.get(path, set())
         ]
+
+
+def _folder(path: str) -> Path:
+    """The report folder that a baseline can be made as."""
+    named = Path(path)
+    if named.name == RECORD:
+        return named.parent
+    return named.with_suffix("") if named.suffix == ".json" else named
+
+
+def _only(stored: Stored, asked: Asked) -> str | None:
+    """The report for a problem that is checked alone and that none is called like.
+
+    Raises:
+        UsageError: there is none, and that is not to be ignored.
+    """
+    path, (name, *_) = stored.path, stored.reports
+    report = stored.reports[name]
+    is_it = not stored.is_run and stem(asked.spec) == stem(report.config.problem)
+    if is_it or asked.config.ignore_config:
+        return None if stored.is_run else name
+    raise UsageError(
+        f"the baseline '{path}' is of {', '.join(map(repr, stored.reports))}, not of "
+        f"'{asked.name}'; name one of '{asked.name}', or pass --ignore-config to go on nevertheless"
+    )
 
 
 def agreed(

@@ -14,7 +14,7 @@ class Complaints:
     """How errors are told; the options of a command are read here, where errors are printed."""
 
     def __init__(self) -> None:
-        self.verbose = False
+        self.verbose = self.exit_zero = False
         self.kept = "nothing was written"
         """What is there after Ctrl-C."""
 

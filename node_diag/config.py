@@ -122,6 +122,16 @@ class CheckConfig(BaseModel):
             raise UsageError(f"{name} is {value}; it must be a positive number")
         return value
 
+    @field_validator("baseline")
+    @classmethod
+    def _named(cls, path: str | None) -> str | None:
+        if path is not None and not path.strip():
+            raise UsageError(
+                "baseline is empty; name a report.json, a report folder or the folder of an "
+                "earlier run, or leave the option out"
+            )
+        return path
+
     @model_validator(mode="after")
     def _fill_tolerances(self) -> CheckConfig:
         if math.isnan(self.atol):

@@ -18,6 +18,12 @@ class UsageError(NodeDiagError):
     """A wrong option, name or configuration key."""
 
 
+class UnmatchedGateError(UsageError):
+    """A gate on a method that is not run: known beforehand, and still a gate that did not pass."""
+
+    exit_code = 1
+
+
 class ProblemError(NodeDiagError):
     """The problem module, its dynamics or its loss cannot be used.
 

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from node_diag import causes, parallel
-from node_diag.assembly import Outcome, Request, assemble, gate_specs
+from node_diag.assembly import Outcome, Request, assemble
 from node_diag.config import CheckConfig
+from node_diag.diagnosis.gates import gate_specs
 from node_diag.errors import ProblemError, SolveError, UsageError, said
 from node_diag.field import Field
 from node_diag.garbage import uncollected
@@ -38,7 +39,7 @@ from node_diag.solvers.integrate import integrate
 from node_diag.solvers.solution import Solution
 from node_diag.truths import Truths, reference_tasks, repeatable, trusted
 
-__all__ = ["Request", "gate_specs", "run_check"]
+__all__ = ["Request", "run_check"]
 
 Progress = Callable[[str], None]
 EVALUATIONS, HARMLESS = 100, 2**29

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from node_diag.baselines import Baseline, Baselines
+from node_diag.baselines import Asked, Baseline, Baselines
 from node_diag.config import (
     LISTS,
     CheckConfig,
@@ -26,11 +26,15 @@ from node_diag.config import (
 )
 from node_diag.config_file import Entry, configuration_file, stem
 from node_diag.deadline import deadline
+from node_diag.diagnosis.gates import gate_specs
 from node_diag.errors import UsageError
 from node_diag.outputs.base import ahead, prepare, write
 from node_diag.outputs.base import load as load_formats
 from node_diag.records import Report
 from node_diag.streams import Progress, Streams
+
+COMPARING = ("baseline", "max_slowdown", "ignore_config")
+"""Options that only a check with a baseline has."""
 
 
 @dataclass(frozen=True)
@@ -97,15 +101,34 @@ def plan(
         for entry in chosen
     ]
     baselines, alone = Baselines(), spec is not None
+    first = _making(jobs, spec, bool(listed), file)
     jobs = [
         replace(
-            job, baseline=baselines.of(job.name, job.resolved.config, job.overrides, alone=alone)
+            job,
+            baseline=baselines.of(
+                Asked(job.name, job.spec, job.resolved.config, job.overrides, alone, first)
+            ),
         )
         for job in jobs
     ]
     # One that was picked on purpose does not make the others missing.
     missing = [] if spec is not None else baselines.missing()
     return Plan(jobs, missing, jobs[0].resolved.config.report_dir)
+
+
+def _making(jobs: list[Job], spec: str | None, listed: bool, file: Path | None) -> str:
+    """The command that makes the first baseline, but for its folder.
+
+    A baseline that the configuration names is one of all problems that it lists.
+    """
+    job = jobs[0]
+    sources = {k: v for k, v in job.resolved.sources.items() if k not in COMPARING}
+    is_flag = job.resolved.sources.get("baseline", "").startswith("flag ")
+    if spec is not None and (is_flag or not listed):
+        return command_line(job.spec, job.overrides, job.resolved.config, sources)
+    flags = {k: v for k, v in sources.items() if v.startswith("flag ") and spec is None}
+    named = ["--config", str(file)] if file else []
+    return shlex.join(["node-diag", "check", *named, *_options(job.resolved.config, flags)])
 
 
 def _require_some(listed: list[Entry], assignments: list[str]) -> None:
@@ -125,8 +148,10 @@ def run(job: Job, folder: Path, *, force: bool, streams: Streams) -> Report:
 
     Raises:
         UsageError, ProblemError: it could not run; nothing was written.
+        UnmatchedGateError: a gate cannot be decided; nothing was run.
     """
     config = job.resolved.config
+    gate_specs(config, job.resolved.sources)  # a wrong gate is told before the work, not after
     folder = folder.absolute()  # the module may go elsewhere
     prepare(folder, force=force)
     drawer = ahead(config.report)
@@ -154,11 +179,10 @@ def _check(job: Job, progress: Progress, meanwhile: Callable[[], None]) -> Repor
     import torch
 
     from node_diag.loader import load
-    from node_diag.pipeline import Request, gate_specs, run_check
+    from node_diag.pipeline import Request, run_check
 
     resolved = job.resolved
     config = resolved.config
-    gate_specs(config, resolved.sources)  # a misspelt gate is told before the work, not after
     gc.freeze()  # the modules imported so far stay; the collector need not go through them again
     torch.manual_seed(config.seed)
     overrides = dict(job.overrides)
@@ -234,6 +258,12 @@ def command_line(
     for name, value in overrides.items():
         is_word = isinstance(value, str) and _literal(value) == value
         words += ["--set", f"{name}={value}" if is_word else f"{name}={value!r}"]
+    return shlex.join([*words, *_options(config, sources)])
+
+
+def _options(config: CheckConfig, sources: Mapping[str, str]) -> list[str]:
+    """Values as flags, those whose source is known."""
+    words: list[str] = []
     for name in CheckConfig.model_fields:
         value = getattr(config, name)
         if name in ("report", "report_dir") or name not in sources:
@@ -245,7 +275,7 @@ def command_line(
         elif value is not False:
             for one in value if isinstance(value, list) else [value]:
                 words += [flag_of(name), option_text(one)]
-    return shlex.join(words)
+    return words
 
 
 def default_folder(*parts: str) -> Path:

@@ -14,6 +14,10 @@ from node_diag.outputs.folder import RECORD
 from node_diag.records import Report
 
 
+class NoReportError(UsageError):
+    """There is no report where one was looked for."""
+
+
 @dataclass(frozen=True)
 class Stored:
     """Reports by name.
@@ -45,6 +49,8 @@ def load_report(path: Path) -> Report:
     file = path / RECORD if path.is_dir() else path
     try:
         return Report.load(file)
+    except FileNotFoundError as error:
+        raise NoReportError(f"cannot read {file}: {error.strerror}") from None
     except OSError as error:
         raise UsageError(f"cannot read {file}: {error.strerror}") from None
     except (ValidationError, ValueError, BadZipFile):  # the last one from arrays.npz
@@ -55,12 +61,13 @@ def load_reports(path: Path) -> Stored:
     """A report.json, its folder, or a folder with a report folder for each of several problems.
 
     Raises:
-        UsageError: there is none, or one cannot be read.
+        NoReportError: there is none.
+        UsageError: one cannot be read.
     """
     if not path.is_dir() or (path / RECORD).exists():
         report = load_report(path)
         return Stored(path, {report.problem.name: report}, is_run=False)
     folders = sorted(file.parent for file in path.glob(f"*/{RECORD}"))
     if not folders:
-        raise UsageError(f"'{path}' holds no {RECORD}, and no folder in it does")
+        raise NoReportError(f"'{path}' holds no {RECORD}, and no folder in it does")
     return Stored(path, {folder.name: load_report(folder) for folder in folders}, is_run=True)

@@ -109,7 +109,7 @@ def check(  # noqa: PLR0913 - one parameter for each option
         ),
     ] = None,
     baseline: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="FILE|DIR",
             help="Fail if something got worse since this report.json, report folder or run.",
@@ -161,7 +161,7 @@ def check(  # noqa: PLR0913 - one parameter for each option
     from node_diag.complaints import complaints
     from node_diag.streams import Streams
 
-    complaints.verbose = verbose
+    complaints.verbose, complaints.exit_zero = verbose, exit_zero
     flags = {
         "solver": solver,
         "rtol": rtol,
@@ -182,7 +182,7 @@ def check(  # noqa: PLR0913 - one parameter for each option
         "repeat": repeat,
         "max_grad_error": max_grad_error,
         "gates": gate,
-        "baseline": str(baseline) if baseline else None,
+        "baseline": baseline,
         "max_slowdown": max_slowdown,
         "ignore_config": ignore_config or None,
         "select": select,

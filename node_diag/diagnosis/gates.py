@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from node_diag.config import option_text
-from node_diag.errors import UsageError
+from node_diag.config import CheckConfig, option_text
+from node_diag.errors import UnmatchedGateError, UsageError
 from node_diag.records import ErrorRecord, Gate, MethodRecord, Verdict
 from node_diag.registry import METHODS, suggest
 
@@ -85,6 +85,36 @@ class GateSpec:
     def expression(self) -> str:
         """The gate as ``--gate`` takes it."""
         return f"{self.method}.{self.metric}<={option_text(self.limit)}"
+
+
+def gate_specs(config: CheckConfig, sources: Mapping[str, str]) -> list[GateSpec]:
+    """The limits that were asked for, and where each came from.
+
+    Raises:
+        UsageError: one is misspelt.
+        UnmatchedGateError: one is on a method that is not run. Who names methods by a flag may
+            leave out some that configured gates are on: those stay undecided.
+    """
+    limits = [
+        parse_max_grad_error(text, sources.get("max_grad_error", "max_grad_error"), config.labels)
+        for text in config.max_grad_error
+    ]
+    source = sources.get("gates", "gates")
+    found = limits + [parse_gate(text, source, config.labels) for text in config.gates]
+    is_narrowed = _is_flag(sources.get("methods", ""))
+    for spec in found:
+        if spec.method in ("*", *config.labels) or (is_narrowed and not _is_flag(spec.source)):
+            continue
+        raise UnmatchedGateError(
+            f"the gate {spec.expression} (from {spec.source.removeprefix('flag ')}) is on "
+            f"{spec.method}, which is not run: add it to the methods "
+            f"({','.join([*config.methods, spec.method])}), or drop the gate"
+        )
+    return found
+
+
+def _is_flag(source: str) -> bool:
+    return source.startswith("flag ")
 
 
 def parse_gate(text: str, source: str, own: Collection[str] = ()) -> GateSpec:

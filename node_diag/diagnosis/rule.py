@@ -151,4 +151,6 @@ def command(report: Report, **options: Any) -> str:
         default = CheckConfig().rtol if key == "rtol" else getattr(usual, key, None)
         if value != default or (key in configured and value is not None):
             words += [f"--{key.replace('_', '-')}", option_text(value)]
+    if "baseline" in configured:  # which was made with the settings that are to be changed
+        words.append("--ignore-config")
     return shlex.join(words)

@@ -101,6 +101,30 @@ def test_gate_below_the_noise_floor_is_inconclusive(node_diag):
     assert done.returncode == 1
 
 
+@pytest.mark.parametrize("option", ["--gate=naive.grad_error<=1e-3", "--max-grad-error=naive=1e-3"])
+def test_a_gate_on_a_method_that_is_not_run_is_told_before_the_work(node_diag, tmp_path, option):
+    done = node_diag("check", "linear", "-m", "aca", option)
+    assert done.returncode == 1  # a gate that matches nothing did not pass
+    (line,) = done.stderr.splitlines()  # no progress: nothing was started
+    assert "is on naive, which is not run: add it to the methods (aca,naive)" in line
+    assert not (tmp_path / "reports").exists()
+    assert node_diag("check", "linear", "-m", "aca", option, "--exit-zero").returncode == 0
+
+
+def test_a_configured_gate_on_a_method_that_a_flag_leaves_out_is_undecided(node_diag, tmp_path):
+    """So that the commands that a report advises run where gates are configured."""
+    (tmp_path / "node-diag.yaml").write_text(
+        "{max_grad_error: [naive=1], repeat: 1, report: [json]}"
+    )
+    done = node_diag("check", "linear", "-q", "-m", "aca")
+    assert done.returncode == 1
+    assert "naive was not run" in done.stdout
+    (tmp_path / "node-diag.yaml").write_text("{max_grad_error: [naive=1], methods: [aca]}")
+    refused = node_diag("check", "linear")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "(from node-diag.yaml: max_grad_error) is on naive, which is not run" in refused.stderr
+
+
 def test_failed_method_is_a_row_and_fails_its_gate(node_diag):
     done = node_diag(
         "check", "vanderpol", "--set", "mu=1", "--set", "T=10", "--rtol", "1e-3", "--repeat", "1",

@@ -1,6 +1,7 @@
 """``check --baseline`` and ``compare`` through the installed command."""
 
 import json
+import shlex
 import shutil
 import xml.etree.ElementTree as ET
 
@@ -75,6 +76,56 @@ def test_an_unreadable_baseline_is_told_before_the_work(node_diag, tmp_path, pat
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()  # no progress: nothing was started
     assert path in line
+    assert not (tmp_path / "reports").exists()
+
+
+def test_the_first_baseline_is_made_by_the_command_that_is_told(node_diag, tmp_path):
+    arguments = ("check", "linear", "-q", "-m", "aca", "--set", "k=0.3", "--repeat", "1")
+    told = node_diag(*arguments, "--baseline", "my base/report.json")
+    assert told.returncode == 2
+    (line,) = told.stderr.splitlines()
+    assert "there is no baseline 'my base/report.json' yet; make it with: node-diag check" in line
+    made = node_diag(*shlex.split(line.partition("with: ")[2])[1:], "-q", "--report", "json")
+    assert made.returncode == 0, made.stderr
+    again = node_diag(*arguments, "--baseline", "my base/report.json", "--report", "json")
+    assert again.returncode == 0, again.stdout
+
+
+def test_the_first_baseline_that_the_configuration_names(node_diag, tmp_path):
+    (tmp_path / "node-diag.yaml").write_text(
+        "{problems: [linear], methods: [aca], repeat: 1, report: [json], baseline: base}"
+    )
+    for arguments in (("check",), ("check", "linear")):
+        told = node_diag(*arguments, "-q")
+        assert told.returncode == 2
+        assert told.stderr.endswith("make it with: node-diag check --report-dir base\n")
+    made = node_diag("check", "-q", "--report-dir", "base")
+    assert made.returncode == 0, made.stderr
+    assert "the baseline has no problem 'linear'" in made.stdout
+    assert node_diag("check", "linear", "-q").returncode == 0
+    # What the report advises runs, though it changes what the baseline was made with.
+    done = node_diag("check", "-q")
+    assert done.returncode == 0, done.stdout
+    advised = [line for line in done.stdout.splitlines() if line.startswith("  node-diag check ")]
+    assert advised
+    assert all(line.endswith(" --ignore-config") for line in advised)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("check", "spiral", "--baseline", "{base}"), "is of 'linear', not of 'spiral'"),
+        (("check", "spiral", "--baseline", "{base}/.."), "is of 'base', not of 'spiral'"),
+        (("check", "linear", "--baseline", ""), "baseline is empty; name a report.json"),
+    ],
+)
+def test_a_baseline_that_is_none_is_told_before_the_work(
+    node_diag, base, tmp_path, arguments, said
+):
+    done = node_diag(*(word.format(base=base) for word in arguments))
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()  # no progress: nothing was started
+    assert said in line
     assert not (tmp_path / "reports").exists()
 
 
