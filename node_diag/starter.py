@@ -5,9 +5,20 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from node_diag import origin
 from node_diag.errors import UsageError
 
 STARTERS = Path(__file__).parent / "starters"
+FROM_A_VARIABLE = """\
+env:
+          NODE_DIAG: ${{ vars.NODE_DIAG }}
+        run: python -m pip install "${NODE_DIAG:?is not set; say what pip installs it from}"\
+"""
+"""How it is installed where only this machine has what it was installed from."""
+ASKED = (
+    "only this machine has what node-diag was installed from: set the variable NODE_DIAG of the "
+    "GitHub repository to what pip can install it from there, such as git+https://… or ./folder"
+)
 WORKFLOW = Path(".github", "workflows", "node-diag.yml")
 
 
@@ -44,5 +55,15 @@ def write(file: Path, *, with_workflow: bool) -> list[Path]:
 def workflow(file: Path) -> str:
     """The GitHub workflow that checks a module."""
     text = (STARTERS / "github.yml").read_text(encoding="utf-8")
-    name = file.as_posix()
-    return text.replace("{file}", name).replace("{argument}", shlex.quote(name))
+    name, found = file.as_posix(), origin.requirement()
+    install = f"run: python -m pip install '{found}'" if found else FROM_A_VARIABLE
+    return (
+        text.replace("{file}", name)
+        .replace("{argument}", shlex.quote(name))
+        .replace("{install}", install)
+    )
+
+
+def asked() -> str:
+    """What is left for the person to do before the workflow can run; empty if nothing is."""
+    return "" if origin.requirement() else ASKED

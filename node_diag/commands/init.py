@@ -31,5 +31,7 @@ def init(
     for path in written:
         typer.echo(f"wrote {path}", err=True)
     typer.echo(f"try it: node-diag check {file}", err=True)
+    if asked := starter.asked():
+        typer.echo(f"note: {asked}", err=True)
     if ci is None:
         typer.echo(starter.workflow(file), nl=False)

@@ -1,11 +1,16 @@
 """``init``, ``doctor`` and ``--open`` through the installed command."""
 
 import json
+import os
 import shlex
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
+
+from node_diag import starter
 
 
 def test_the_module_it_writes_passes_the_gates_it_suggests(node_diag, tmp_path):
@@ -146,3 +151,30 @@ def test_no_page_and_no_browser_are_no_failure(node_diag, tmp_path):
     )
     assert none.returncode == 0
     assert none.stderr.endswith("no browser could be started; open out/report.html yourself\n")
+
+
+@pytest.mark.parametrize("found", ["node-diag @ git+https://host.example/n.git@abc", "./a b", None])
+def test_the_workflow_installs_what_can_be_installed(monkeypatch, tmp_path, found):
+    """Its first step under bash, with a Python that only writes down what it is asked for."""
+    monkeypatch.setattr("node_diag.origin.requirement", lambda: found)
+    steps = yaml.safe_load(starter.workflow(Path("my model.py")))["jobs"]["gradients"]["steps"]
+    (install,) = (step for step in steps if step.get("name") == "Install")
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nfor a; do echo "$a" >> {tmp_path}/asked; done\n')
+    python.chmod(0o755)
+
+    def run(**environment):
+        path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+        return subprocess.run(
+            ["bash", "-e", "-c", install["run"]], env={"PATH": path, **environment},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    if found is None:
+        assert install["env"] == {"NODE_DIAG": "${{ vars.NODE_DIAG }}"}
+        unset = run(NODE_DIAG="")  # what GitHub makes of a variable that is not there
+        assert unset.returncode != 0
+        assert "NODE_DIAG: is not set" in unset.stderr
+        found = "./folder"
+    assert run(NODE_DIAG=found).returncode == 0
+    assert (tmp_path / "asked").read_text().splitlines() == ["-m", "pip", "install", found]
