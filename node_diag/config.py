@@ -25,6 +25,10 @@ from node_diag.registry import METHODS, OUTPUTS, SOLVERS, finding_codes, suggest
 
 LISTS = ("methods", "gates", "max_grad_error", "report", "select", "ignore")
 """Options with several values; in the environment they are separated by commas."""
+FLAGS_ONLY = (
+    *("config", "exit_zero", "force", "no_color", "open", "output_format", "quiet", "verbose"),
+)
+"""Options of the command that say nothing of what is checked: they are not configured."""
 _SINGULAR = {"methods": "method", "gates": "gate"}
 
 
@@ -233,6 +237,15 @@ def _origin(key: str, origin: str) -> str:
 def _require_known(key: str, origin: str) -> None:
     if key not in CheckConfig.model_fields:
         known = [*CheckConfig.model_fields, PROBLEMS]
+        if key == "set":
+            raise UsageError(
+                f"'set' in {origin} is of no problem; put it into an entry of 'problems', as in "
+                '{problem = "vanderpol", set = {mu = 5}}, or pass --set'
+            )
+        if key in FLAGS_ONLY:
+            raise UsageError(
+                f"'{key}' in {origin} is a flag only; pass {flag_of(key)} to the command"
+            )
         raise UsageError(f"unknown key '{key}' in {origin}{suggest(key, known)}")
 
 
