@@ -25,8 +25,7 @@ from node_diag.diagnosis.rule import (
 )
 from node_diag.diagnosis.rules.nd203_error_control_blind import growing_share
 from node_diag.records import Finding, Report
-
-FIXED = ("euler", "midpoint", "heun", "rk4")
+from node_diag.registry import SOLVERS
 
 
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
@@ -37,7 +36,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     far, near = continuous(method), discrete(method)
     if far is None or near is None or far < 1e-2 or near > 1e-2 * far:
         return
-    fixed = report.config.solver in FIXED
+    fixed = not SOLVERS.load(report.config.solver).adaptive
     if fixed:
         finer = {"step_size": float(f"{0.1 * max(map(abs, report.series.steps.h)):.2g}")}
     else:
