@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import sysconfig
 import traceback
 from pathlib import Path
 from typing import Any
@@ -87,12 +88,22 @@ class NoReferenceError(Exception):
 
 
 def own_frames(error: BaseException) -> list[traceback.FrameSummary]:
-    """Frames of the person's own code in a traceback: none of node-diag's, torch's or Python's."""
+    """Frames of the person's own code in a traceback: none of ours, our libraries' or Python's."""
     foreign = [str(Path(__file__).parent), "<frozen"]
-    if "torch" in sys.modules:
-        foreign.append(str(Path(sys.modules["torch"].__file__ or "").parent))
+    for name in ("torch", "numpy", "scipy"):
+        if name in sys.modules:
+            foreign.append(str(Path(sys.modules[name].__file__ or "").parent))
     frames = traceback.extract_tb(error.__traceback__)
-    return [frame for frame in frames if not frame.filename.startswith(tuple(foreign))]
+    return [
+        frame
+        for frame in frames
+        if not frame.filename.startswith(tuple(foreign)) and not _is_pythons(frame.filename)
+    ]
+
+
+def _is_pythons(file: str) -> bool:
+    """Whether a file is of the standard library, in whose folder packages may be installed."""
+    return file.startswith(sysconfig.get_path("stdlib")) and "-packages" not in file
 
 
 def said(error: BaseException) -> str:

@@ -178,6 +178,9 @@ def validate(problem: Problem) -> None:
         except BaseException as error:
             reraise_interrupt(error)
             hint = MIXED if "dtype" in str(error) and problem.dtype == torch.float64 else ""
+            if not hint and isinstance(error, TypeError | RuntimeError):
+                shapes = ", ".join(str(tuple(shape)) for shape in problem.layout.shapes)
+                hint = f"; it is called as f(t, z) with t of shape () and z of shape {shapes}"
             raise ProblemError(f"f of '{problem.name}' raised {said(error)} at t0{hint}") from error
         _check_value(problem, value)
         # An in-place operation counts the version up, also one that left 0 at 0.
@@ -238,16 +241,25 @@ def leaves(value: Tensor) -> list[Tensor]:
 def _check_value(problem: Problem, value: Any) -> None:
     layout = problem.layout
     if layout.is_tuple and not isinstance(value, tuple | list):
-        raise ProblemError(f"f returned a {type(value).__name__} for a state that is a tuple")
+        raise ProblemError(
+            f"f returned a {type(value).__name__} for a state that is a tuple; return a tuple of "
+            "their derivatives"
+        )
     parts: tuple[Any, ...] = tuple(value) if layout.is_tuple else (value,)
     if len(parts) != len(layout.shapes):
-        raise ProblemError(f"f returned {len(parts)} tensors for a state of {len(layout.shapes)}")
+        raise ProblemError(
+            f"f returned {len(parts)} tensors for a state of {len(layout.shapes)}; return one each"
+        )
     for part, shape in zip(parts, layout.shapes, strict=True):
         if not isinstance(part, Tensor):
-            raise ProblemError(f"f returned a {type(part).__name__}, not a tensor")
+            raise ProblemError(
+                f"f returned a {type(part).__name__}, not a tensor; return dz/dt in z's shape "
+                f"{tuple(shape)}"
+            )
         if part.shape != shape:
             raise ProblemError(
-                f"f returned shape {tuple(part.shape)} for a state of shape {tuple(shape)}"
+                f"f returned shape {tuple(part.shape)} for a state of shape {tuple(shape)}; dz/dt "
+                "must have the shape of z"
             )
         if part.dtype != problem.dtype:
             remedy = (
@@ -257,4 +269,7 @@ def _check_value(problem: Problem, value: Any) -> None:
                 remedy = "return the state's own dtype"
             raise ProblemError(f"f returned {part.dtype} for a {problem.dtype} state; {remedy}")
         if not bool(torch.isfinite(part).all()):
-            raise ProblemError("f is NaN or infinite at (t0, z0)")
+            raise ProblemError(
+                f"f is NaN or infinite at t0 = {problem.t0:g} and the initial state; evaluate "
+                "func(t0, z0) by itself to see where that arises"
+            )

@@ -57,7 +57,10 @@ def load_object(spec: str, default: str) -> Any:
     try:
         return getattr(module, attribute)
     except AttributeError:
-        raise UsageError(f"'{target}' has no attribute '{attribute}'") from None
+        raise UsageError(
+            f"'{target}' has no attribute '{attribute}'; define {attribute} there, or name another "
+            f"object of it as '{target}:NAME'"
+        ) from None
 
 
 def _parse(spec: str, default: str = ATTRIBUTE) -> tuple[str, str]:
@@ -71,11 +74,15 @@ def _import(target: str, spec: str) -> ModuleType:
     if target.endswith(".py"):
         path = Path(target)
         if not path.is_file():
-            raise UsageError(f"there is no file '{target}'")
+            raise UsageError(
+                f"'{target}' is a folder; name a .py file in it"
+                if path.is_dir()
+                else f"there is no file '{target}' in {_here(path)}"
+            )
         return _run_file(path)
     if target in builtin_names():
         return _run_file(builtin_path(target))
-    if "/" in target or "\\" in target:
+    if "/" in target or "\\" in target or _is_something_else(target):
         raise UsageError(f"'{target}' is not a Python file; name a .py file")
     return _import_module(target, spec)
 
@@ -119,6 +126,19 @@ def _import_module(target: str, spec: str) -> ModuleType:
     except BaseException as error:
         reraise_interrupt(error)
         raise ProblemError(f"importing {target} raised {said(error)}") from error
+
+
+def _here(path: Path) -> str:
+    """The folder that a path is looked up in."""
+    return f"'{path.parent}'" if path.parent != Path() else "the current folder"
+
+
+def _is_something_else(target: str) -> bool:
+    """Whether a word is a file or folder that is there and cannot be imported."""
+    path = Path(target)
+    return bool(target) and (
+        path.is_file() or (path.is_dir() and not (path / "__init__.py").exists())
+    )
 
 
 def _is_local(target: str) -> bool:

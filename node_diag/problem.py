@@ -112,6 +112,9 @@ class Problem:
         self.source = ""
         self.arguments: dict[str, Any] = {}
         for what, function in (("func", func), ("loss", loss)):
+            if isinstance(function, type):
+                made = f"{function.__name__}(...)"
+                raise ProblemError(f"{what} is the class {function.__name__}; pass {made}")
             if not callable(function):
                 raise ProblemError(f"{what} is a {type(function).__name__}, not a callable")
         self.params = _checked_params(func, params)
@@ -151,10 +154,14 @@ class Problem:
                 "without z0"
             ) from error
         if not isinstance(cast("Any", value), Tensor):
-            raise ProblemError(f"loss returned a {type(value).__name__}, not a scalar tensor")
+            raise ProblemError(
+                f"loss returned a {type(value).__name__}, not a scalar tensor; return the tensor "
+                "itself, without .item() or .numpy()"
+            )
         if value.numel() != 1:
             raise ProblemError(
-                f"loss returned a tensor of shape {tuple(value.shape)}; it must be a scalar"
+                f"loss returned a tensor of shape {tuple(value.shape)}; it must be a scalar: end "
+                "it in .mean() or .sum()"
             )
         if not value.is_floating_point():
             raise ProblemError(
@@ -248,8 +255,12 @@ def _checked_times(ts: Sequence[float] | Tensor) -> tuple[float, ...]:
     if not all(math.isfinite(t) for t in times):
         raise ProblemError("ts contains NaN or infinity")
     steps = [later - earlier for earlier, later in itertools.pairwise(times)]
-    if not (all(step > 0 for step in steps) or all(step < 0 for step in steps)):
-        raise ProblemError("ts must be strictly increasing or strictly decreasing")
+    for i, step in enumerate(steps):
+        if step == 0 or (step > 0) != (steps[0] > 0):
+            raise ProblemError(
+                "ts must be strictly increasing or strictly decreasing; it has "
+                f"{times[i + 1]:g} after {times[i]:g}"
+            )
     return times
 
 

@@ -16,6 +16,8 @@ from node_diag.loader import load_object
 from node_diag.registry import METHODS, is_file
 from node_diag.solvers.solution import Solution
 
+IMPORT = "import it from node_diag.gradients.base, as docs/own_method.md does"
+
 
 def method_of(name: str) -> GradientMethod:
     """The method that ``name`` or ``path/to/file.py[:ATTRIBUTE]`` means.
@@ -27,6 +29,11 @@ def method_of(name: str) -> GradientMethod:
     if not is_file(name):
         return METHODS.load(name)
     found = load_object(name, METHODS.attribute)
+    if isinstance(found, type):
+        raise ProblemError(
+            f"'{name}' is the class {found.__name__}; make an object of it: "
+            f"{METHODS.attribute} = {found.__name__}()"
+        )
     for part in ("forward", "backward"):
         if not callable(getattr(found, part, None)):
             raise ProblemError(
@@ -60,10 +67,11 @@ class UserMethod:
         """Its own forward pass."""
         tape = _contained("forward", lambda: self.method.forward(field, z0, ts, setup))
         if not isinstance(tape, Tape):
-            raise ProblemError(f"forward returned a {type(tape).__name__}, not a Tape")
+            raise ProblemError(f"forward returned a {type(tape).__name__}, not a Tape; {IMPORT}")
         if not isinstance(cast("Any", tape.solution), Solution):
             raise ProblemError(
-                f"forward's Tape holds a {type(tape.solution).__name__}, no Solution"
+                f"forward's Tape holds a {type(tape.solution).__name__}, no Solution, as "
+                "node_diag.solvers.integrate.integrate returns it"
             )
         return tape
 
@@ -72,7 +80,9 @@ class UserMethod:
         before = {name: p.detach().clone() for name, p in tape.field.params.items()}
         found = _contained("backward", lambda: self.method.backward(tape, cotangents))
         if not isinstance(found, Backward):
-            raise ProblemError(f"backward returned a {type(found).__name__}, not a Backward")
+            raise ProblemError(
+                f"backward returned a {type(found).__name__}, not a Backward; {IMPORT}"
+            )
         for name, p in tape.field.params.items():
             if not torch.equal(p.detach(), before[name]):
                 raise ProblemError(

@@ -213,11 +213,18 @@ BROKEN = {
     "is not Python": ("def f(:", "SyntaxError"),
     "has no problem": ("x = 1", "has no attribute 'problem'"),
     "gives no Problem": ("def problem(): return 3", "returned a int, not a Problem"),
-    "wrong shape": (USER_MODULE.replace("self.net(y)", "self.net(y)[:, :1]"), "returned shape (3, 1)"),
+    "wrong shape": (USER_MODULE.replace("self.net(y)", "self.net(y)[:, :1]"), "returned shape (3, 1) for a state of shape (3, 2); dz/dt must have the shape of z"),
     "NaN": (USER_MODULE.replace("self.net(y)", "self.net(y) * float('nan')"), "NaN or infinite"),
     "f raises": (USER_MODULE.replace("self.net(y)", "self.net(y) + 1 / 0"), "raised ZeroDivisionError"),
-    "vector loss": (USER_MODULE.replace("(zs**2).mean()", "zs[-1]"), "must be a scalar"),
+    "vector loss": (USER_MODULE.replace("(zs**2).mean()", "zs[-1]"), "must be a scalar: end it in .mean() or .sum()"),
     "loss raises": (USER_MODULE.replace("(zs**2).mean()", "zs.nonsense"), "loss raised AttributeError"),
+    "class for f": (USER_MODULE.replace("Net(), torch", "Net, torch"), "func is the class Net; pass Net(...)"),
+    "list": (USER_MODULE.replace("self.net(y)", "[1.0]"), "f returned a list, not a tensor; return dz/dt in z's shape (3, 2)"),
+    "arguments swapped": (USER_MODULE.replace("forward(self, t, y)", "forward(self, y, t)"), "it is called as f(t, z) with t of shape () and z of shape (3, 2)"),
+    "empty": ("", "has no attribute 'problem'; define problem ="),
+    "loss is a number": (USER_MODULE.replace("(zs**2).mean()", "zs.mean().item()"), "return the tensor itself, without .item()"),
+    "not text": ("\0", "importing mine.py raised SyntaxError"),
+    "float32 out of float64": (USER_MODULE.replace("self.net(y)", "self.net(y).float()"), "f returned torch.float32 for a torch.float64 state; check as it trains"),
     "integer state": (USER_MODULE.replace("torch.randn(batch, 2)", "torch.zeros(3, 2, dtype=torch.long)"), "floating-point"),
     "f ends the process": (USER_MODULE.replace("self.net(y)", "exit(0)"), "raised SystemExit: 0"),
     "loss ends the process": (USER_MODULE.replace("(zs**2).mean()", "exit(0)"), "raised SystemExit: 0"),
@@ -225,7 +232,7 @@ BROKEN = {
     "complex loss": (USER_MODULE.replace("(zs**2).mean()", "(zs * 1j).mean()"), "it must be a real floating-point scalar"),
     "another shape later": (USER_MODULE.replace("self.net(y)", "self.net(y) if t < 0.5 else self.net(y)[0]"), "of shape (2,)"),
     "loss sees no z0": (USER_MODULE.replace("(zs**2).mean()", "(zs - torch.zeros(6, 3, 2)).mean()"), "the states at ts[1:], without z0"),
-    "times not sorted": (USER_MODULE.replace("torch.linspace(0.0, 1.0, 6)", "[0.0, 2.0, 1.0]"), "strictly"),
+    "times not sorted": (USER_MODULE.replace("torch.linspace(0.0, 1.0, 6)", "[0.0, 2.0, 1.0]"), "strictly decreasing; it has 1 after 2"),
 }  # fmt: skip
 
 
@@ -335,7 +342,19 @@ USAGE = [
     (("check", "linear", "--gate", "aca.grad_error<1"), "METHOD.METRIC<=VALUE"),
     (("check", "linear", "--step-size", "0.1"), "fixed-step"),
     (("check", "linear", "--device", "cuda:99"), "cuda:99"),
-    (("check", "no/such/file.py"), "no file"),
+    (("check", "no/such/file.py"), "there is no file 'no/such/file.py' in 'no/such'"),
+    (("check", "file.py"), "there is no file 'file.py' in the current folder"),
+    (("check", "folder"), "'folder' is not a Python file; name a .py file"),
+    (("check", "folder.py"), "'folder.py' is a folder; name a .py file in it"),
+    (("check", "notes.txt"), "'notes.txt' is not a Python file; name a .py file"),
+    (
+        ("check", "linear", "-m", "class.py"),
+        "'class.py' is the class A; make an object of it: METHOD = A()",
+    ),
+    (
+        ("check", "linear", "-m", "class.py:B"),
+        "define B there, or name another object of it as 'class.py:NAME'",
+    ),
     (("check", "linear", "--config", "none.yaml"), "none.yaml"),
     (("explain", "ND999"), "unknown finding"),
     (("report", "none.json"), "cannot read"),
@@ -343,7 +362,11 @@ USAGE = [
 
 
 @pytest.mark.parametrize(("arguments", "said"), USAGE, ids=[" ".join(a) for a, _ in USAGE])
-def test_wrong_usage_is_one_sentence_and_exit_2(node_diag, arguments, said):
+def test_wrong_usage_is_one_sentence_and_exit_2(node_diag, tmp_path, arguments, said):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder.py").mkdir()
+    (tmp_path / "notes.txt").write_text("")
+    (tmp_path / "class.py").write_text("class A: pass\nMETHOD = A\n")
     done = node_diag(*arguments, *(("-q",) if arguments[0] == "check" else ()))
     assert done.returncode == 2
     (line,) = done.stderr.strip().splitlines()

@@ -112,3 +112,23 @@ def test_time_enough_changes_nothing(node_diag):
         "100",
     )
     assert done.returncode == 0
+
+
+def test_where_it_stopped_is_never_a_file_of_a_library():
+    """numpy, scipy and Python itself call nothing back of the person's: only own frames are named."""
+    import json
+
+    import numpy as np
+    import torch
+
+    from node_diag.errors import own_frames, said
+
+    for call in (
+        lambda: json.loads("{"),
+        lambda: np.linalg.inv(np.zeros((2, 3))),
+        lambda: torch.zeros(2).reshape(3),
+    ):
+        with pytest.raises((ValueError, RuntimeError)) as raised:  # LinAlgError is a ValueError
+            call()
+        assert {frame.filename for frame in own_frames(raised.value)} == {__file__}
+        assert "(test_timeout.py, line" in said(raised.value)
