@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import difflib
+from collections.abc import Sequence
 
 from node_diag.builtins import builtin_descriptions
 from node_diag.errors import UsageError
-from node_diag.registry import FINDINGS, METHODS, SOLVERS, code_of, suggest
+from node_diag.registry import FINDINGS, METHODS, SOLVERS, code_of
 
 Entry = dict[str, str | list[str]]
 
@@ -56,17 +58,18 @@ def _with_aliases(entry: Entry) -> str:
     return f"{entry['name']} = {', '.join(aliases)}" if aliases else str(entry["name"])
 
 
-def explain(code: str) -> str:
-    """The text of a finding: the docstring of its rule.
+def explain(codes: Sequence[str]) -> str:
+    """The texts of findings: the docstrings of their rules.
 
     Raises:
         UsageError: there is no such code.
     """
     rules = {code_of(name): path for name, path in FINDINGS.paths.items()}
-    wanted = code.upper()
-    if wanted not in rules:
-        raise UsageError(
-            f"unknown finding '{code}'{suggest(wanted, list(rules))} Run 'node-diag list findings'."
-        )
-    text = ast.get_docstring(ast.parse(rules[wanted].read_text(encoding="utf-8"))) or ""
-    return f"{wanted}: {text}"
+    wanted = list(dict.fromkeys(code.upper() for text in codes for code in text.split(",")))
+    unknown = [code for code in wanted if code not in rules]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], rules, n=3, cutoff=0.5)
+        hint = f"; did you mean {', '.join(map(repr, near))}?" if near else "."
+        raise UsageError(f"unknown finding '{unknown[0]}'{hint} Run 'node-diag list findings'.")
+    texts = {code: ast.parse(rules[code].read_text(encoding="utf-8")) for code in wanted}
+    return "\n\n".join(f"{code}: {ast.get_docstring(text) or ''}" for code, text in texts.items())

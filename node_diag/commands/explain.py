@@ -1,4 +1,4 @@
-"""``node-diag explain``: what a finding means."""
+"""``node-diag explain``: what findings mean."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 
-def explain(code: Annotated[str, typer.Argument(help="A finding's code, such as ND101.")]) -> None:
-    """Explain a finding: what it means, how it is detected, what to do."""
+def explain(
+    code: Annotated[list[str], typer.Argument(help="Codes of findings, such as ND101 ND203.")],
+) -> None:
+    """Explain findings: what they mean, how they are detected, what to do."""
     from node_diag import catalogue
 
     typer.echo(catalogue.explain(code))

@@ -10,10 +10,18 @@ from typing import Any
 from node_diag import __version__
 from node_diag.outputs.folder import RECORD
 from node_diag.outputs.foreign import plain
-from node_diag.outputs.verdict import Headline, error_text, headline, method_word
+from node_diag.outputs.verdict import (
+    UNGATED,
+    WORDS,
+    Headline,
+    error_text,
+    headline,
+    method_word,
+)
 from node_diag.records import ErrorRecord, MethodRecord, Report
 
 VERSION = 1
+OUTCOMES = ("passed", "without limits", "failed", "could not run", "missing")
 MISSING = "the baseline has this problem, and the run does not"
 
 
@@ -34,6 +42,14 @@ class Checked:
     exit_code: int
     report: Report | None
     error: str = ""
+
+    @property
+    def outcome(self) -> str:
+        """One of OUTCOMES, as its exit code has it."""
+        if self.exit_code == 0 and self.report is not None:
+            asked = self.report.gates or self.report.comparison
+            return "passed" if asked else "without limits"
+        return "failed" if self.exit_code == 1 else "could not run"
 
     @property
     def headline(self) -> Headline | None:
@@ -60,6 +76,26 @@ class Run:
         """The worst: 3 over 2 over 1 over 0."""
         return max([c.exit_code for c in self.checked] + [int(bool(self.missing))])
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many problems came out how; each is counted once, those without limits apart."""
+        ways = [c.outcome for c in self.checked] + ["missing"] * len(self.missing)
+        return {way: ways.count(way) for way in OUTCOMES}
+
+    @property
+    def word(self) -> str:
+        """The verdict on all: nothing passes that nothing was asked of."""
+        if self.exit_code:
+            return WORDS["fail"]
+        return WORDS["pass"] if self.counts["passed"] else UNGATED["info"]
+
+    @property
+    def sentence(self) -> str:
+        """How many of how many came out how."""
+        total = len(self.checked) + len(self.missing)
+        parts = [f"{n} {way}" for way, n in self.counts.items() if n]
+        return f"{total} problem{'' if total == 1 else 's'}: {', '.join(parts) or 'none checked'}"
+
 
 def render(run: Run, formats: Collection[str]) -> dict[str, bytes]:
     """The files of the index, by name; the formats are those of the reports."""
@@ -77,6 +113,7 @@ def summary(run: Run) -> dict[str, Any]:
         "schema_version": VERSION,
         "is_complete": run.is_complete,
         "exit_code": run.exit_code,
+        "counts": run.counts,
         "problems": [_summary(checked) for checked in run.checked],
         "missing": list(run.missing),
     }
@@ -153,10 +190,11 @@ def _page(run: Run) -> bytes:
 
 
 def lines(run: Run) -> list[str]:
-    """One line for each problem, at the end of what a terminal shows."""
+    """One line for each problem and one for all, at the end of what a terminal shows."""
     width = max((len(c.name) for c in run.checked), default=0)
     return [f"{c.name:<{width}}  {c.exit_code}  {plain(_said(c))}" for c in run.checked] + [
-        f"{plain(name)}  1  {MISSING}" for name in run.missing
+        *(f"{plain(name)}  1  {MISSING}" for name in run.missing),
+        f"{run.word}: {run.sentence}",
     ]
 
 

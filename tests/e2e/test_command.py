@@ -356,7 +356,8 @@ USAGE = [
         "define B there, or name another object of it as 'class.py:NAME'",
     ),
     (("check", "linear", "--config", "none.yaml"), "none.yaml"),
-    (("explain", "ND999"), "unknown finding"),
+    (("explain", "ND101", "ND9X9"), "unknown finding 'ND9X9'; did you mean 'ND"),
+    (("explain", "total", "ND101"), "unknown finding 'TOTAL'. Run 'node-diag list findings'."),
     (("report", "none.json"), "cannot read"),
 ]
 
@@ -372,6 +373,13 @@ def test_wrong_usage_is_one_sentence_and_exit_2(node_diag, tmp_path, arguments, 
     (line,) = done.stderr.strip().splitlines()
     assert said in line
     assert "Traceback" not in done.stderr
+
+
+def test_explain_takes_several_codes_in_the_order_given(node_diag):
+    done = node_diag("explain", "nd203", "ND101", "ND101")
+    assert done.returncode == 0
+    heads = [line[:6] for line in done.stdout.splitlines() if line.startswith("ND")]
+    assert heads == ["ND203:", "ND101:"]
 
 
 def test_existing_report_folder_is_kept_unless_forced(node_diag, tmp_path):

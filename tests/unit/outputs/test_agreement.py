@@ -85,7 +85,8 @@ def test_every_output_says_what_the_exit_code_says(case):
     assert f": {word}\n" in MARKDOWN.render(found)["report.md"].decode()
     run = Run([Checked("p", "p", found.summary.exit_code, found)], [], is_complete=True)
     assert (run.exit_code != 0) is fails
-    (line,) = run_index.lines(run)
+    line, last = run_index.lines(run)
+    assert last.startswith("FAIL: 1 problem: 1 ") is fails
     assert line.startswith(f"p  {found.summary.exit_code}  {word}: ")
 
 

@@ -84,7 +84,32 @@ def test_junit_has_a_suite_per_problem_and_one_for_what_could_not_run(run):
 
 
 def test_the_terminal_ends_with_a_line_each(run):
-    assert [line.split()[:2] for line in lines(run)] == [["good", "0"], ["bad", "2"], ["gone", "1"]]
+    assert [line.split()[:2] for line in lines(run)] == [
+        ["good", "0"], ["bad", "2"], ["gone", "1"], ["FAIL:", "3"],
+    ]  # fmt: skip
+    assert lines(run)[-1] == "FAIL: 3 problems: 1 passed, 1 could not run, 1 missing"
+
+
+def test_every_problem_is_counted_once_and_nothing_passes_that_was_asked_nothing(run, stock):
+    assert sum(run.counts.values()) == 3
+    assert summary(run)["counts"] == run.counts
+    free = stock.model_copy(deep=True)
+    free.gates = []
+
+    def of(*found):
+        checked = [Checked("x", "x", code, report) for code, report in found]
+        return Run(checked, [], is_complete=True)
+
+    assert (of((0, free)).word, of((0, free)).sentence) == (
+        "no limits set",
+        "1 problem: 1 without limits",
+    )
+    both = of((0, free), (0, stock))
+    assert (both.word, both.sentence) == ("pass", "2 problems: 1 passed, 1 without limits")
+    all_of_them = of((0, free), (0, stock), (1, stock), (1, None), (2, stock), (3, None))
+    assert list(all_of_them.counts.values()) == [1, 1, 2, 2, 0]
+    page = render(all_of_them, ["html"])["index.html"].decode()
+    assert f'<span class="word">FAIL</span> {all_of_them.sentence}</h1>' in page
 
 
 def test_a_run_folder_is_only_replaced_if_all_in_it_is_ours(stock, tmp_path):
