@@ -147,7 +147,9 @@ def check(  # noqa: PLR0913 - one parameter for each option
     open_: options.Open = False,
     config: options.Configuration = None,
     exit_zero: options.ExitZero = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress on stderr; the result stays.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show tracebacks.")] = False,
     no_color: options.NoColor = False,
 ) -> None:
@@ -228,6 +230,16 @@ class Show:
         if self.format is not Format.github:
             printing.print_lines([""])
 
+    def where(self, what: str, folder: Path) -> None:
+        """Where it was written: a result like the others, so that ``-q`` leaves it alone.
+
+        In the formats that a program reads it is told beside them.
+        """
+        if self.format is Format.table:
+            printing.print_lines(["", f"{what}: {folder}"])
+        else:
+            self.streams.note(f"{what}: {folder}")
+
     def run(self, found: Run) -> None:
         """What is left to say at the end of several."""
         from node_diag.outputs import run_index
@@ -257,7 +269,7 @@ def _one(job: Job, report_dir: str | None, force: bool, show: Show) -> tuple[int
     folder = Path(report_dir) if report_dir else session.default_folder(job.name)
     found = session.run(job, folder, force=force, streams=show.streams)
     show.report(found)
-    show.streams.note(f"report: {folder}")
+    show.where("report", folder)
     return found.summary.exit_code, folder / "report.html"
 
 
@@ -268,5 +280,5 @@ def _several(plan: Plan, force: bool, show: Show) -> tuple[int, Path]:
     folder = Path(plan.report_dir) if plan.report_dir else session.default_folder()
     found = run_all(plan, folder, force=force, streams=show.streams, show=show.one_of_several)
     show.run(found)
-    show.streams.note(f"reports: {folder}")
+    show.where("reports", folder)
     return found.exit_code, folder / "index.html"

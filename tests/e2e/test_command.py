@@ -375,6 +375,19 @@ def test_wrong_usage_is_one_sentence_and_exit_2(node_diag, tmp_path, arguments, 
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("quiet", [(), ("-q",)])
+def test_the_report_folder_is_part_of_the_result(node_diag, tmp_path, quiet):
+    arguments = ("check", "linear", "-m", "aca", "--repeat", "1", "--report", "json", *quiet)
+    done = node_diag(*arguments)
+    folder = done.stdout.splitlines()[-1].removeprefix("report: ")
+    assert (tmp_path / folder / "report.json").exists()
+    assert (done.stderr == "") is bool(quiet)
+    # Not in what a program reads.
+    as_json = node_diag(*arguments, "--output-format", "json")
+    json.loads(as_json.stdout)
+    assert ("report: reports/linear/" in as_json.stderr) is not bool(quiet)
+
+
 def test_explain_takes_several_codes_in_the_order_given(node_diag):
     done = node_diag("explain", "nd203", "ND101", "ND101")
     assert done.returncode == 0

@@ -54,9 +54,9 @@ def test_every_problem_is_checked_and_the_worst_exit_code_counts(node_diag, conf
     assert found["is_complete"] is True
     root = ET.parse(out / "junit.xml").getroot()
     assert (root.get("tests"), root.get("failures"), root.get("errors")) == ("3", "1", "1")
-    assert done.stdout.splitlines()[-4].startswith("broken  2")
+    assert done.stdout.splitlines()[-6].startswith("broken  2")
     said = "FAIL: 3 problems: 1 without limits, 1 failed, 1 could not run"
-    assert done.stdout.splitlines()[-1] == said
+    assert done.stdout.splitlines()[-3:] == [said, "", "reports: out"]
     assert f"</span> {said[6:]}</h1>" in (out / "index.html").read_text()
     # Another name for one of them picks it alone, with its own options; a flag wins over those.
     alone = node_diag(
