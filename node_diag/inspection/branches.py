@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from node_diag.measure.operations import Operations
 
 _SIGN = {"relu", "relu_", "leaky_relu", "elu", "abs", "prelu", "threshold", "celu", "selu", "rrelu"}
 _RANGE = {"clamp", "clamp_min", "clamp_max", "hardtanh", "relu6", "hardsigmoid", "hardswish"}
@@ -20,7 +21,7 @@ _INDEX = {"max", "min", "sort", "topk", "max_pool2d_with_indices", "median", "kt
 Pattern = list[tuple[str, Tensor]]
 
 
-class Watch(TorchDispatchMode):
+class Watch(Operations):
     """Notes the branch every non-smooth operation takes."""
 
     def __init__(self) -> None:
@@ -28,21 +29,13 @@ class Watch(TorchDispatchMode):
         self.pattern: Pattern = []
         self.reads = False
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Without this, the first operation imports torch._dynamo: over a second, for nothing."""
-        return False
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        found = func(*args, **(kwargs or {}))
+    def done(self, func: Any, args: tuple[Any, ...], found: Any) -> None:
+        """Its branch, if it has any."""
         name = func.overloadpacket.__name__
         self.reads = self.reads or name == "_local_scalar_dense"
         branch = _branch(name, args, found)
         if branch is not None:
             self.pattern.append((name.rstrip("_"), branch.detach().clone().reshape(-1)))
-        return found
 
 
 def _branch(name: str, args: tuple[Any, ...], found: Any) -> Tensor | None:

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from node_diag.measure.operations import Operations
 
 
 class SavedBytes(saved_tensors_hooks):
@@ -68,7 +69,7 @@ class _Saved:
         self.counter.freed(self.key, self.size)
 
 
-class LiveBytes(TorchDispatchMode):
+class LiveBytes(Operations):
     """Inside it, every storage that an operation makes is followed until it dies.
 
     Attributes:
@@ -81,15 +82,8 @@ class LiveBytes(TorchDispatchMode):
         self._bytes = 0
         self._known: dict[int, Any] = {_identity(t.untyped_storage()): None for t in existing}
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Without this, the first operation imports torch._dynamo: over a second, for nothing."""
-        return False
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        found = func(*args, **kwargs) if kwargs else func(*args)
+    def done(self, func: Any, args: tuple[Any, ...], found: Any) -> None:
+        """Follow what it made."""
         # Views as well: a tensor made by torch.tensor() shows up first in an operator that is one.
         if isinstance(found, Tensor):
             self._follow(found)
@@ -97,7 +91,6 @@ class LiveBytes(TorchDispatchMode):
             for item in found:
                 if isinstance(item, Tensor):
                     self._follow(item)
-        return found
 
     def _follow(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()

@@ -1,0 +1,27 @@
+"""Every operation of torch, seen as it is done."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch.utils._python_dispatch import TorchDispatchMode
+
+
+class Operations(TorchDispatchMode):
+    """Inside it, :meth:`done` is told of every operation."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Without this, the first operation imports torch._dynamo: over a second, for nothing."""
+        return False
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        found = func(*args, **kwargs) if kwargs else func(*args)
+        self.done(func, args, found)
+        return found
+
+    def done(self, func: Any, args: tuple[Any, ...], found: Any) -> None:
+        """An operation was done: the operator, its positional arguments, what it returned."""
+        raise NotImplementedError
