@@ -11,7 +11,7 @@ from typing import Any
 from node_diag import __version__
 from node_diag.cells import Cell, Store, local, run, stamp_of
 from node_diag.errors import UsageError
-from node_diag.experiments.base import Conclusion, Experiment
+from node_diag.experiments.base import Conclusion, Experiment, Results, failures
 from node_diag.experiments.rendering import Finished, files, overview
 from node_diag.outputs.figures.style import sheet
 from node_diag.outputs.folder import put
@@ -59,9 +59,19 @@ def _one(name: str, folder: Path, told: Callable[[str], None], *, again: bool) -
         if len(results) % max(1, len(cells) // 10) == 0 or len(results) == len(cells):
             told(f"{name}: {len(results)} of {len(cells)}")
     ordered = {cell.key: results[cell.key] for cell in cells}
-    with sheet():
-        conclusion: Conclusion = experiment.conclude(ordered)
-    return Finished(name, experiment, conclusion, ordered)
+    return Finished(name, experiment, _concluded(experiment, ordered), ordered)
+
+
+def _concluded(experiment: Experiment, results: Results) -> Conclusion:
+    failed = failures(results)
+    try:
+        with sheet():
+            return experiment.conclude(results)
+    except (LookupError, ValueError):
+        if not failed:
+            raise
+        # What is missing is what it would have been concluded from.
+        return Conclusion(f"No conclusion: {len(failed)} of {len(results)} parts failed.", [])
 
 
 def _told(
