@@ -16,7 +16,7 @@ from node_diag.gradients.base import Setup
 from node_diag.problem import Problem
 from node_diag.records import Inspection, Repeatability
 from node_diag.references.base import Reference, flat_inputs, slices
-from node_diag.references.exact import exact_reference, held_against
+from node_diag.references.exact import confirmed, exact_reference, held_against
 from node_diag.references.finite_difference import frozen_reference, unfrozen_reference
 from node_diag.solvers.integrate import integrate
 from node_diag.solvers.solution import Solution
@@ -95,8 +95,8 @@ def _continuous(problem: Problem, kind: str) -> Reference:
     try:
         other = sensitivity_reference(problem)
     except (NoReferenceError, ProblemError):
-        return closed_form
-    return held_against(closed_form, other, keep=kind == "exact")
+        return confirmed(problem, closed_form)
+    return held_against(problem, closed_form, other, keep=kind == "exact")
 
 
 def _unfrozen(problem: Problem, setup: Setup, nfe: int) -> Reference:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from node_diag.errors import ProblemError, reraise_interrupt, said
+from node_diag.errors import NoReferenceError, ProblemError, reraise_interrupt, said
 from node_diag.gradients.base import loss_vjp
 from node_diag.gradients.vjp import derivatives
 from node_diag.norms import norm
 from node_diag.problem import Problem
-from node_diag.references.base import Reference, Vector, assemble, flat_inputs, slices
+from node_diag.references.base import Kind, Reference, Vector, assemble, flat_inputs, slices
+from node_diag.references.by_values import slope
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -39,16 +41,27 @@ DISAGREE = 1e-6
 """Relative distance from the sensitivity equations that is no cancellation any more."""
 
 
-def held_against(closed_form: Reference, other: Reference, *, keep: bool) -> Reference:
+SIDES = 0.1
+"""Part of the distance within which a witness is at one of two ends, and must itself be known."""
+
+
+def held_against(
+    problem: Problem, closed_form: Reference, other: Reference, *, keep: bool
+) -> Reference:
     """The closed form, its bar widened by its distance from the sensitivity equations.
 
     A closed form may lose digits in cancellation that moving its inputs does not show, and it may
-    simply be another problem's. Where the sensitivity equations know better, they are taken.
+    simply be another problem's; the sensitivity equations may go by a wrong derivative of f. Where
+    they disagree a third witness decides, which uses values of f and the loss only.
 
     Args:
+        problem: float64, on the CPU.
         closed_form: from :func:`exact_reference`.
         other: from the sensitivity equations.
-        keep: take the closed form even so.
+        keep: take the closed form unless it is known better.
+
+    Raises:
+        NoReferenceError: they disagree, and the witness does not side with one of them.
     """
     gap = np.abs(closed_form.value - other.value)
     size = norm(other.value)
@@ -57,13 +70,74 @@ def held_against(closed_form: Reference, other: Reference, *, keep: bool) -> Ref
     wide = np.maximum(
         closed_form.bar, np.where(gap > closed_form.bar + other.bar, gap + other.bar, 0.0)
     )
-    if keep or norm(wide) <= max(norm(other.bar), norm(closed_form.bar)):
+    agree = norm(wide) <= max(norm(other.bar), norm(closed_form.bar))
+    if distance > DISAGREE and not agree:
+        side, why = _side(problem, closed_form.value, other.value)
+        if side == "exact":
+            details["sensitivities_disagree"] = True
+            return Reference(
+                "exact", closed_form.value, closed_form.bar, {**closed_form.details, **details}
+            )
+        if side is None and not keep:
+            raise NoReferenceError(
+                f"the closed form and the sensitivity equations differ by {distance:.1e} "
+                f"(relative), and {why}",
+                details,
+            )
+    if keep or agree:
         return Reference("exact", closed_form.value, wide, {**closed_form.details, **details})
     if distance > DISAGREE:
         details["closed_form_disagrees"] = True
-        return Reference("sensitivity", other.value, other.bar, {**other.details, **details})
-    either = np.maximum(other.bar, gap)
-    return Reference("sensitivity", other.value, either, {**other.details, **details})
+    bar = other.bar if distance > DISAGREE else np.maximum(other.bar, gap)
+    return Reference("sensitivity", other.value, bar, {**other.details, **details})
+
+
+def confirmed(problem: Problem, closed_form: Reference) -> Reference:
+    """A closed form beside which there are no sensitivities, unless values of f contradict it.
+
+    Raises:
+        NoReferenceError: they do.
+    """
+    main = slice(0, slices(problem)["ts"].start)
+    size = norm(closed_form.value[main])
+    if not 0 < size < math.inf:
+        return closed_form
+    try:
+        seen, bar = slope(problem, closed_form.value[main] / size)
+    except (NoReferenceError, ProblemError):
+        return closed_form
+    if abs(seen - size) > DISAGREE * size + 10 * bar + norm(closed_form.bar[main]):
+        raise NoReferenceError(
+            f"the closed form's gradient is {size:.6g} along itself, differences of the loss of "
+            f"accurate solves say {seen:.6g}; correct exact=..., or leave it out"
+        )
+    return closed_form
+
+
+def _side(problem: Problem, closed_form: Vector, other: Vector) -> tuple[Kind | None, str]:
+    """Who is right where two gradients disagree, or why nobody knows.
+
+    They differ most along their difference: the slope there is at one end or at the other.
+    """
+    main = slice(0, slices(problem)["ts"].start)
+    gap = (other - closed_form)[main]
+    distance = norm(gap)
+    if not distance > DISAGREE * norm(other[main]):
+        return "sensitivity", ""  # in the times alone, where values of f are all they use
+    line = gap / distance
+    try:
+        seen, bar = slope(problem, line)
+    except (NoReferenceError, ProblemError) as error:
+        return None, f"no differences of the loss tell which one is right: {error}"
+    ends: dict[Kind, Vector] = {"exact": closed_form[main], "sensitivity": other[main]}
+    for kind, gradient in ends.items():
+        if abs(seen - float(gradient @ line)) + bar <= SIDES * distance:
+            return kind, ""
+    said = " or ".join(f"{float(gradient @ line):.6g}" for gradient in ends.values())
+    return None, (
+        f"differences of the loss side with neither: along the line of their difference it is "
+        f"{said}, differences say {seen:.6g} ± {bar:.1e}"
+    )
 
 
 def _gradient(problem: Problem, inputs: Vector) -> Vector:

@@ -77,6 +77,19 @@ def solve_sensitivity(
     return Sensitivity(np.stack(states), np.stack(sensitivities), steps)
 
 
+def solve_states(system: Linearized, z0: Vector, ts: tuple[float, ...], rtol: float) -> Vector:
+    """States at ts[1:] (K, D): the same steps without S, so by values of f only.
+
+    Raises:
+        NoReferenceError: the solve needs too many steps or does not stay finite.
+    """
+    states, h = [z0], 1e-3 * (ts[1] - ts[0])
+    for span in itertools.pairwise(ts):
+        steps, h = _state_steps(system, span, states[-1], h, rtol)
+        states.append(steps[-1].z1)
+    return np.stack(states[1:])
+
+
 def is_stiff(system: Linearized, z0: Vector, t0: float, t1: float) -> bool:
     """Whether stability alone would cost DOP853 more steps than Radau takes.
 

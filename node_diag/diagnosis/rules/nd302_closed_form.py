@@ -4,7 +4,8 @@ A closed form is only a truth if it solves the equations that are checked. It is
 sensitivity equations, which use f alone; where the two gradients differ, the closed form is another
 problem's, or it loses its digits in cancellation, and the sensitivity equations are taken instead.
 
-Detected: the two gradients differ by more than 1e-6 and more than their uncertainties.
+Detected: the two gradients differ by more than 1e-6 and more than their uncertainties, and
+differences of the loss along the line of their difference side with the sensitivity equations.
 
 What to do: correct the formula, or rewrite what cancels (expm1 in place of exp(x) − 1).
 """
