@@ -33,6 +33,7 @@ from node_diag.measure.trajectory import deviation
 from node_diag.preparation import impatient, make_setup, prepare
 from node_diag.problem import Problem
 from node_diag.records import Inspection, Recommendation, Repeatability, Report
+from node_diag.references.base import Reference
 from node_diag.references.second_order import second_order
 from node_diag.registry import METHODS
 from node_diag.solvers.integrate import integrate
@@ -112,6 +113,9 @@ def _run_check(request: Request, progress: Progress, meanwhile: Callable[[], Non
         outcome.second_order = done.get(f"{outcome.name}: second order")
     truths = Truths(*(done[f"{name} reference"] for name in Truths.__annotations__))
     wrong, on_kinks = done["derivatives of f"]
+    if isinstance(truths.continuous, Reference) and not wrong:
+        precise = problem.to(torch.float64, torch.device("cpu"))
+        wrong = derivatives.look_closer(precise, truths.continuous.suspects)
     inspection = Inspection(
         repeatability=repeats,
         # Differences of a rounded f are none.

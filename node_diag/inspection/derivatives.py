@@ -2,7 +2,7 @@
 
 A ``detach()`` too many, ``.data``, or a wrong backward formula makes every gradient method and the
 sensitivity equations agree on a wrong gradient. Differences of f alone, at a few points of the
-trajectory, are cheap and see it.
+trajectory, are cheap and see it; so do those at the points at which a reference has its doubts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from node_diag.gradients.vjp import derivatives
 from node_diag.problem import Problem
 from node_diag.records import DerivativeMismatch, OnKink, label
 from node_diag.references import ladder
-from node_diag.references.base import Vector
+from node_diag.references.base import Point, Vector
 from node_diag.solvers.solution import Solution
 
 POINTS = 5
@@ -79,6 +79,25 @@ def inspect(problem: Problem, solution: Solution) -> tuple[list[DerivativeMismat
     every += _in_loss(mine, solution.zs.detach().double().cpu())
     wrong = [one for one in every if isinstance(one, DerivativeMismatch)]
     return wrong, [one for one in every if isinstance(one, OnKink)]
+
+
+def look_closer(problem: Problem, suspects: Sequence[Point]) -> list[DerivativeMismatch]:
+    """Derivatives that autograd gets wrong at two of the points that a reference doubted at least.
+
+    Args:
+        problem: float64, on the CPU.
+        suspects: from :class:`node_diag.references.screen.Screen`.
+    """
+    mine = problem.to(problem.dtype, problem.device, copy=True)
+    first: dict[str, DerivativeMismatch] = {}
+    for t, z in suspects:
+        wrong = [
+            x for x in _in_f(mine, t, torch.from_numpy(z)) if isinstance(x, DerivativeMismatch)
+        ]
+        if again := [first[one.input] for one in wrong if one.input in first]:
+            return again
+        first |= {one.input: one for one in wrong}
+    return []
 
 
 Found = DerivativeMismatch | OnKink

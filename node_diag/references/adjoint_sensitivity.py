@@ -74,8 +74,7 @@ def solve_adjoint(
             rhs, ts[k + 1], ts[k], a, rtol, 1.0, system.longest_step(rtol)
         )
         steps += len(interpolants)
-        if system.n_params:
-            total += _integral(system, piece, np.array(times), interpolants)
+        total += _integral(system, piece, np.array(times), interpolants)
     return size * a, size * total, steps
 
 

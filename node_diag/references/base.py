@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from node_diag.references.taylor import TaylorLine
 
 Vector = NDArray[np.float64]
+Point = tuple[float, Vector]
+"""t and z, (D,)."""
 Kind = Literal["exact", "sensitivity", "finite-difference"]
 
 
@@ -31,6 +33,7 @@ class Reference:
         bar: absolute uncertainty of every entry.
         details: how it was obtained, as plain data.
         lines: the loss along a few lines, for Taylor tests of gradients.
+        suspects: points at which it rests on a derivative of f that differences do not confirm.
     """
 
     kind: Kind
@@ -38,6 +41,7 @@ class Reference:
     bar: Vector
     details: dict[str, Any] = field(default_factory=dict[str, Any])
     lines: list[TaylorLine] = field(default_factory=list["TaylorLine"])
+    suspects: list[Point] = field(default_factory=list[Point])
 
 
 def slices(problem: Problem) -> dict[str, slice]:

@@ -160,6 +160,7 @@ def _block(
             f"{times[-1]:.6g}"
         )
     dz, dp = system.jacobians(points, stages.reshape(-1, n))
+    system.screen.hold(points, stages.reshape(-1, n), dz, dp)
     source = (h[:, None, None] * (a @ dp.reshape(len(h), STAGES, -1))).reshape(
         len(h), STAGES * n, -1
     )

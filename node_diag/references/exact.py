@@ -71,13 +71,14 @@ def held_against(
         closed_form.bar, np.where(gap > closed_form.bar + other.bar, gap + other.bar, 0.0)
     )
     agree = norm(wide) <= max(norm(other.bar), norm(closed_form.bar))
+    doubts = other.suspects
     if distance > DISAGREE and not agree:
         side, why = _side(problem, closed_form.value, other.value)
         if side == "exact":
             details["sensitivities_disagree"] = True
-            return Reference(
-                "exact", closed_form.value, closed_form.bar, {**closed_form.details, **details}
-            )
+            details = {**closed_form.details, **details}
+            value, bar = closed_form.value, closed_form.bar
+            return Reference("exact", value, bar, details, suspects=doubts)
         if side is None and not keep:
             raise NoReferenceError(
                 f"the closed form and the sensitivity equations differ by {distance:.1e} "
@@ -85,11 +86,12 @@ def held_against(
                 details,
             )
     if keep or agree:
-        return Reference("exact", closed_form.value, wide, {**closed_form.details, **details})
+        details = {**closed_form.details, **details}
+        return Reference("exact", closed_form.value, wide, details, suspects=doubts)
     if distance > DISAGREE:
         details["closed_form_disagrees"] = True
     bar = other.bar if distance > DISAGREE else np.maximum(other.bar, gap)
-    return Reference("sensitivity", other.value, bar, {**other.details, **details})
+    return Reference("sensitivity", other.value, bar, {**other.details, **details}, suspects=doubts)
 
 
 def confirmed(problem: Problem, closed_form: Reference) -> Reference:

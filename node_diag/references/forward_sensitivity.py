@@ -243,7 +243,9 @@ def _linearize(system: Linearized, steps: list[_Step]) -> None:
     """Fill in the affine maps of the steps, all Jacobians at once."""
     n, count = system.n_state, len(steps)
     times = np.concatenate([step.t + step.h * C for step in steps])
-    dz, dp = system.jacobians(times, np.concatenate([step.points for step in steps]))
+    points = np.concatenate([step.points for step in steps])
+    dz, dp = system.jacobians(times, points)
+    system.screen.hold(times, points, dz, dp)
     dz = dz.reshape(count, STAGES, n, n)
     source = np.concatenate([np.zeros_like(dz), dp.reshape(count, STAGES, n, -1)], axis=-1)
     h = np.array([step.h for step in steps])[:, None, None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from node_diag.measure.memory import LiveBytes
 from node_diag.norms import norm
 from node_diag.problem import Problem
 from node_diag.references.base import Vector
+from node_diag.references.screen import Screen
 
 FEWEST_STEPS = 100
 MEMORY, MOST_LANES = 64 * 2**20, 512
@@ -29,6 +30,7 @@ class Linearized:
         size: of the state, at most one: what absolute tolerances are relative to.
         span: |t1 − t0|.
         batched: whether torch.func.vmap works on f; else Jacobians are taken one by one.
+        screen: for Jacobians that a reference rests on.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -44,6 +46,7 @@ class Linearized:
             self.field(torch.tensor(problem.t0, dtype=torch.float64), problem.flat_z0())
         self._lanes = int(np.clip(MEMORY // (live.peak or 1), 1, MOST_LANES))
         self.batched = self._can_be_batched()
+        self.screen = Screen(self.values, self._params, self.size)
         self.span = abs(problem.t1 - problem.t0)
         self._longest = self.span / FEWEST_STEPS
 
@@ -61,13 +64,15 @@ class Linearized:
             value = self.field(torch.tensor(t, dtype=torch.float64), torch.from_numpy(z))
         return value.detach().numpy()
 
-    def values(self, ts: Vector, zs: Vector) -> Vector:
-        """dz/dt (n, D) at n points: ts (n,), zs (n, D)."""
-        if not self.batched:
-            return np.stack([self.f(t, z) for t, z in zip(ts, zs, strict=True)])
+    def values(self, ts: Vector, zs: Vector, params: Mapping[str, Tensor] | None = None) -> Vector:
+        """dz/dt (n, D) at n points: ts (n,), zs (n, D); with other parameters if there are any."""
+        own = self._params if params is None else params
+        points = torch.from_numpy(ts), torch.from_numpy(zs)
         with torch.no_grad():
-            many = self._shared(torch.from_numpy(ts), torch.from_numpy(zs), self._params)
-        return many.detach().numpy()
+            if self.batched:
+                return self._shared(*points, own).detach().numpy()
+            f = self.field if params is None else self.field.with_params(own)
+            return torch.stack([f(t, z) for t, z in zip(*points, strict=True)]).detach().numpy()
 
     def jacobians(self, ts: Vector, zs: Vector) -> tuple[Vector, Vector]:
         """∂f/∂z (n, D, D) and ∂f/∂θ (n, D, P) at n points: ts (n,), zs (n, D)."""
@@ -81,7 +86,7 @@ class Linearized:
         params = list(self._params.values())
         total = np.zeros(self.n_params)
         for some in np.array_split(np.arange(len(ts)), max(1, len(ts) // self._lanes)):
-            t, z = torch.from_numpy(ts[some]), torch.from_numpy(zs[some])
+            t, z = torch.from_numpy(ts[some]), torch.from_numpy(zs[some]).requires_grad_()
             with torch.enable_grad():
                 if self.batched:
                     inputs = [p.clone().requires_grad_() for p in params]
@@ -89,8 +94,10 @@ class Linearized:
                 else:
                     inputs = list(self.problem.params.values())
                     value = torch.stack([self.field(*point) for point in zip(t, z, strict=True)])
-            found = vjp([value], inputs, [torch.from_numpy(adjoints[some])])
-            total += np.concatenate([g.numpy().ravel() for g in found])
+            dz, *found = vjp([value], [z, *inputs], [torch.from_numpy(adjoints[some])])
+            self.screen.hold_products(ts[some], zs[some], adjoints[some], dz.numpy())
+            if found:
+                total += np.concatenate([g.numpy().ravel() for g in found])
         return total
 
     def _at_once(self, ts: Tensor, zs: Tensor) -> tuple[Vector, Vector]:

@@ -81,7 +81,7 @@ def sensitivity_reference(problem: Problem) -> Reference:
             problem, system, through, bar[inputs], solves[-1].cotangents
         )
         details |= seen
-    return Reference("sensitivity", fine, bar, details)
+    return Reference("sensitivity", fine, bar, details, suspects=system.screen.suspects())
 
 
 def _nudged(z0: Vector) -> Vector:

@@ -2,10 +2,11 @@
 
 A detach() too many, .data, torch.no_grad inside f, or a wrong backward formula: then every gradient
 method returns the gradient of something else, and they agree on it. Measured with values of f only,
-along random lines at five points of the trajectory.
+along random lines at five points of the trajectory, and at the points among all at which the
+sensitivity equations take a derivative where two values of f contradict it by more than 1e-4.
 
 Detected: autograd and central differences of f (or of the loss) disagree by more than ten times the
-uncertainty of the differences and more than 1e-5, at two points of the trajectory at least.
+uncertainty of the differences and more than 1e-5, at two of these points at least.
 
 What to do: look for what cuts the graph in f. If it is meant (a fixed target, a straight-through
 estimator), the gradient is meant to be wrong and this finding may be ignored.
