@@ -8,9 +8,9 @@ from torch import Tensor
 
 from node_diag.errors import ProblemError
 from node_diag.field import Field
-from node_diag.inspection.branches import Pattern, Watch
 from node_diag.measure.trajectory import states_at
 from node_diag.problem import Problem
+from node_diag.references.branches import Pattern, Watch
 from node_diag.solvers.solution import Solution
 from node_diag.solvers.tableau import Tableau
 

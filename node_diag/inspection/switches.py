@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from node_diag.inspection.branches import changes
 from node_diag.inspection.forward_path import ForwardPath
 from node_diag.inspection.jumps import BISECTIONS, JUMP, LOCATED, together, unnamed_jumps
 from node_diag.problem import Problem
 from node_diag.records import Switch
+from node_diag.references.branches import changes
 from node_diag.solvers.solution import Solution
 from node_diag.solvers.tableau import Tableau
 

@@ -15,13 +15,14 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from node_diag.errors import NoReferenceError
 from node_diag.references.base import Vector
 from node_diag.references.collocation import solve_collocation
 from node_diag.references.dop853 import E3, E5, STAGES, A, B, C
+from node_diag.references.explicit_step import Step, error_of, factor, state_step, tiny
 from node_diag.references.linearize import Linearized
+from node_diag.references.pieces import Piece, between, cross, smooth_pieces
 
 STABILITY_INTERVAL = 6.0
 """Length of DOP853's stability region on the negative real axis, to one digit."""
@@ -63,8 +64,11 @@ def solve_sensitivity(
     z, s = z0, np.eye(system.n_state, width)
     states, sensitivities, steps = [], [], 0
     h = None
-    for start, end in itertools.pairwise(ts):
-        if stiff:
+    for piece in between(ts) if stiff else smooth_pieces(system, z0, ts, rtol):
+        taken, (start, end) = 1, (piece.start, piece.end)
+        if piece.crossing:
+            z, s = _cross(system, piece, z, s)
+        elif stiff:
             first = not states
             z, s, taken = solve_collocation(
                 system, start, end, z, s, rtol, first=first, jitter=jitter
@@ -72,8 +76,9 @@ def solve_sensitivity(
         else:
             z, s, taken, h = _solve_dop853(system, start, end, z, s, rtol, h)
         steps += taken
-        states.append(z)
-        sensitivities.append(s)
+        if piece.observed:
+            states.append(z)
+            sensitivities.append(s)
     return Sensitivity(np.stack(states), np.stack(sensitivities), steps)
 
 
@@ -88,6 +93,16 @@ def solve_states(system: Linearized, z0: Vector, ts: tuple[float, ...], rtol: fl
         steps, h = _state_steps(system, span, states[-1], h, rtol)
         states.append(steps[-1].z1)
     return np.stack(states[1:])
+
+
+def _cross(system: Linearized, piece: Piece, z: Vector, s: Vector) -> tuple[Vector, Vector]:
+    """Z and S past a kink in the middle of the piece, see :func:`.cross`."""
+    h = piece.end - piece.start
+    z1 = cross(system.f, piece, z)
+    dz, dp = system.jacobians(np.array([piece.start, piece.end]), np.stack([z, z1]))
+    first, second = np.concatenate([dz, dp], axis=-1)
+    grow = _affine(first, s)
+    return z1, s + h / 2 * (grow + _affine(second, s + h * grow))
 
 
 def is_stiff(system: Linearized, z0: Vector, t0: float, t1: float) -> bool:
@@ -107,37 +122,20 @@ def is_stiff(system: Linearized, z0: Vector, t0: float, t1: float) -> bool:
     return bool(damping * abs(t1 - t0) / STABILITY_INTERVAL > STIFF_STEPS)
 
 
-def _coarse_steps(system: Linearized, z0: Vector, t0: float, t1: float) -> list[_Step]:
-    steps: list[_Step] = []
+def _coarse_steps(system: Linearized, z0: Vector, t0: float, t1: float) -> list[Step]:
+    steps: list[Step] = []
     t, z, h = t0, z0, 1e-6 * (t1 - t0)
     for _ in range(COARSE_TRIALS):
         h = math.copysign(min(abs(h), abs(t1 - t)), t1 - t0)
-        step = _state_step(system, t, z, h, COARSE_RTOL)
+        step = state_step(system, t, z, h, COARSE_RTOL)
         if step.error <= 1 or not steps:
             steps.append(step)
         if step.error <= 1:
             t, z = t + h, step.z1
-        h *= _factor(step.error)
+        h *= factor(step.error)
         if t == t1 or abs(h) < 4 * math.ulp(max(abs(t), abs(t1))):
             break
     return steps
-
-
-@dataclass
-class _Step:
-    """One step of z: stage times (s,), stage states and derivatives (s, D).
-
-    A step is affine in S, S1 = S + grow(S), and so are the two estimates of its error. The three
-    maps are (D, D + P) arrays (M | C) standing for M S + (0 | C); ``_linearize`` fills them in.
-    """
-
-    t: float
-    h: float
-    z: Vector
-    points: Vector
-    z1: Vector
-    error: float
-    maps: Vector | None = None
 
 
 def _solve_dop853(
@@ -154,7 +152,7 @@ def _solve_dop853(
     for _ in range(MOST_ROUNDS):
         if fresh := [step for step in steps if step.maps is None]:
             _linearize(system, fresh)
-        s1, errors = _propagate(steps, s, rtol, system.size, _tiny(system))
+        s1, errors = _propagate(steps, s, rtol, system.size, tiny(system))
         if all(error <= 1 for error in errors) or not np.isfinite(s1).all():
             break
         steps = [
@@ -176,70 +174,44 @@ def _solve_dop853(
 
 def _state_steps(
     system: Linearized, span: tuple[float, float], z: Vector, h: float, rtol: float
-) -> tuple[list[_Step], float]:
+) -> tuple[list[Step], float]:
     """Adaptive steps of z alone; the last one lands on the end. And the h to go on with."""
     t, end = span
-    steps: list[_Step] = []
+    steps: list[Step] = []
     trials = 0
-    longest, tiny = system.longest_step(rtol), _tiny(system)
+    longest, smallest = system.longest_step(rtol), tiny(system)
     while t != end:
         h = math.copysign(min(abs(h), longest), h)
         h = (t + h) - t or h  # a step that floating point can take, or large times drift
         clipped = abs(h) >= abs(end - t) * (1 - 1e-12)
-        step = _state_step(system, t, z, end - t if clipped else h, rtol)
-        if step.error <= 1 or (abs(h) <= tiny and math.isfinite(step.error)):
+        step = state_step(system, t, z, end - t if clipped else h, rtol)
+        if step.error <= 1 or (abs(h) <= smallest and math.isfinite(step.error)):
             steps.append(step)
             t, z = (end if clipped else t + h), step.z1
-            h = h if clipped else h * _factor(step.error)
+            h = h if clipped else h * factor(step.error)
         else:
-            h = step.h * _factor(step.error)
+            h = step.h * factor(step.error)
         trials += 1
         if trials > 2 * MOST_STEPS or abs(h) < math.ulp(max(abs(t), abs(end))):
             raise NoReferenceError(f"DOP853 could not go past t = {t:.6g} at rtol {rtol:.0e}")
     return steps, h
 
 
-def _split(system: Linearized, step: _Step, error: float, rtol: float) -> list[_Step]:
+def _split(system: Linearized, step: Step, error: float, rtol: float) -> list[Step]:
     """The step itself if S meets the tolerance over it, else as many equal parts as it needs."""
-    if error <= 1 or abs(step.h) <= _tiny(system):
+    if error <= 1 or abs(step.h) <= tiny(system):
         return [step]
-    count = min(10, max(2, math.ceil(1 / _factor(error))))
-    parts: list[_Step] = []
+    count = min(10, max(2, math.ceil(1 / factor(error))))
+    parts: list[Step] = []
     z = step.z
     for i in range(count):
-        part = _state_step(system, step.t + step.h * i / count, z, step.h / count, rtol)
+        part = state_step(system, step.t + step.h * i / count, z, step.h / count, rtol)
         parts.append(part)
         z = part.z1
     return parts
 
 
-def _tiny(system: Linearized) -> float:
-    """A step so short that f may jump in it: what it gets wrong is 1e-14 of |f| times the span.
-
-    That is how a dose, or any other switch by the time alone, is passed.
-    """
-    return 1e-14 * system.span
-
-
-def _factor(error: float) -> float:
-    if not math.isfinite(error):
-        return 0.2
-    return 5.0 if error == 0 else min(5.0, max(0.2, 0.9 * error ** (-1 / 8)))
-
-
-def _state_step(system: Linearized, t: float, z: Vector, h: float, rtol: float) -> _Step:
-    points, k = np.empty((STAGES, z.size)), np.empty((STAGES, z.size))
-    weights, f = h * A, system.field
-    with torch.no_grad():
-        for i, time in enumerate(torch.from_numpy(t + h * C).unbind()):
-            np.add(z, weights[i, :i] @ k[:i], out=points[i])
-            k[i] = f(time, torch.from_numpy(points[i])).detach().numpy()
-    z1 = z + h * (B @ k)
-    error = _error(z, z1, h * (E5 @ k), h * (E3 @ k), rtol, system.size)
-    return _Step(t, h, z, points, z1, error)
-
-
-def _linearize(system: Linearized, steps: list[_Step]) -> None:
+def _linearize(system: Linearized, steps: list[Step]) -> None:
     """Fill in the affine maps of the steps, all Jacobians at once."""
     n, count = system.n_state, len(steps)
     times = np.concatenate([step.t + step.h * C for step in steps])
@@ -260,7 +232,7 @@ def _linearize(system: Linearized, steps: list[_Step]) -> None:
 
 
 def _propagate(
-    steps: list[_Step], s: Vector, rtol: float, size: float, tiny: float
+    steps: list[Step], s: Vector, rtol: float, size: float, smallest: float
 ) -> tuple[Vector, list[float]]:
     """S after the last step, and the error of each step over the tolerance.
 
@@ -271,8 +243,8 @@ def _propagate(
     for step in steps:
         grow, fifth, third = _affine(step.maps, s)
         s1 = s + grow
-        error = _error(s, s1, fifth, third, rtol, sizes)
-        is_tiny = abs(step.h) <= tiny and math.isfinite(error)
+        error = error_of(s, s1, fifth, third, rtol, sizes)
+        is_tiny = abs(step.h) <= smallest and math.isfinite(error)
         errors.append(min(error, 1.0) if is_tiny else error)
         s = s1
     return s, errors
@@ -285,16 +257,3 @@ def _affine(maps: Vector | None, s: Vector) -> Vector:
     value = maps[..., :n] @ s
     value[..., n:] += maps[..., n:]
     return value
-
-
-def _error(
-    y: Vector, y1: Vector, fifth: Vector, third: Vector, rtol: float, size: float | Vector
-) -> float:
-    """Hairer's combination of DOP853's order-5 and order-3 estimates, in the RMS norm."""
-    scale = rtol / 100 * size + rtol * np.maximum(np.abs(y), np.abs(y1))
-    five, three = float(np.sum((fifth / scale) ** 2)), float(np.sum((third / scale) ** 2))
-    size_of_both = math.sqrt((five + 0.01 * three) * y.size)
-    if size_of_both == 0:  # also where the squares underflow
-        return 0.0
-    error = five / size_of_both
-    return error if math.isfinite(error) else math.inf

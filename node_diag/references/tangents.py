@@ -4,12 +4,11 @@
 
 by forward-mode derivatives of f, so neither a stored trajectory nor a reverse solve nor a backward
 pass of f is shared with the adjoint equation that it is held against. The directions and the bound
-that follows from them are those of :mod:`.directions`.
+that follows from them are those of :mod:`.frame`.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 import warnings
 from collections.abc import Sequence
@@ -22,10 +21,11 @@ from torch.autograd import forward_ad
 from node_diag.errors import NoReferenceError, ProblemError
 from node_diag.norms import norm
 from node_diag.problem import Problem
-from node_diag.references.adjoint_sensitivity import march
+from node_diag.references.adjoint_sensitivity import march, usual
 from node_diag.references.base import Vector, slices
 from node_diag.references.frame import MISSED, block_sizes, error_bound, random_frame, weights
 from node_diag.references.linearize import Linearized
+from node_diag.references.pieces import cross, smooth_pieces
 
 DIRECTIONS = 4
 RTOL = 1e-11
@@ -97,10 +97,16 @@ def flow(
     states, found = list[Vector](), list[Vector]()
     with warnings.catch_warnings():  # forward_ad loads what torch itself calls deprecated
         warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch")
-        for start, end in itertools.pairwise(times):
-            _, _, y = march(rhs, start, end, y, RTOL, sizes, system.longest_step(RTOL))
-            states.append(y[:n])
-            found.append(reach[:, None] * y[n:].reshape(m, n))
+        longest = None
+        for piece in smooth_pieces(system, y[:n], tuple(times), RTOL):
+            if piece.crossing:
+                y = cross(rhs, piece, y)
+            else:
+                passed, _, y = march(rhs, piece, y, RTOL, sizes, system.longest_step(RTOL), longest)
+                longest = usual(passed, longest)
+            if piece.observed:
+                states.append(y[:n])
+                found.append(reach[:, None] * y[n:].reshape(m, n))
     return np.stack(states), np.stack(found)
 
 

@@ -18,15 +18,24 @@ _OUTPUT = {
 _CHOICE = {"maximum", "minimum", "fmax", "fmin"}
 _INDEX = {"max", "min", "sort", "topk", "max_pool2d_with_indices", "median", "kthvalue"}
 
+_COMPARISON = {"gt", "lt", "ge", "le", *_CHOICE}
+
 Pattern = list[tuple[str, Tensor]]
 
 
 class Watch(Operations):
-    """Notes the branch every non-smooth operation takes."""
+    """Notes the branch every non-smooth operation takes.
+
+    Attributes:
+        pattern: names and branches.
+        margins: for each of them what changes sign where the branch changes, if that is known.
+        reads: whether f takes a number out of a tensor.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.pattern: Pattern = []
+        self.margins: list[Tensor | None] = []
         self.reads = False
 
     def done(self, func: Any, args: tuple[Any, ...], found: Any) -> None:
@@ -36,6 +45,7 @@ class Watch(Operations):
         branch = _branch(name, args, found)
         if branch is not None:
             self.pattern.append((name.rstrip("_"), branch.detach().clone().reshape(-1)))
+            self.margins.append(_margin(name.rstrip("_"), args, branch))
 
 
 def _branch(name: str, args: tuple[Any, ...], found: Any) -> Tensor | None:
@@ -51,6 +61,15 @@ def _branch(name: str, args: tuple[Any, ...], found: Any) -> Tensor | None:
     if name in _INDEX and isinstance(found, tuple | list) and len(found) > 1:
         return found[1]
     return None
+
+
+def _margin(name: str, args: tuple[Any, ...], branch: Tensor) -> Tensor | None:
+    if not isinstance(args[0], Tensor) or not args[0].is_floating_point():
+        return None
+    if name not in _SIGN | _COMPARISON:
+        return None
+    margin = args[0] - args[1] if name in _COMPARISON else args[0]
+    return margin.detach().clone().reshape(-1) if margin.shape == branch.shape else None
 
 
 def changes(old: Pattern, new: Pattern) -> dict[int, int]:
