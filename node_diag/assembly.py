@@ -40,6 +40,7 @@ from node_diag.records import (
     ConfigRecord,
     Environment,
     ErrorOrigin,
+    ErrorRecord,
     Errors,
     Gate,
     Inspection,
@@ -128,7 +129,8 @@ def assemble(
             continuous=_reference(recorder, "continuous", truths.continuous),
             discrete=_reference(recorder, "discrete", truths.discrete),
             unfrozen=_reference(recorder, "unfrozen", truths.unfrozen),
-            discretisation=_distance(recorder, truths),
+            discretisation=_discretisation(recorder, truths),
+            distance=_distance(recorder, truths),
         ),
         methods=methods,
         findings=[],
@@ -217,7 +219,15 @@ def _reference(recorder: Recorder, which: str, truth: Truth):  # noqa: ANN202
     return reference_record(recorder, which, truth)
 
 
-def _distance(recorder: Recorder, truths: Truths) -> float | None:
+def _distance(recorder: Recorder, truths: Truths) -> ErrorRecord | None:
+    """The discrete truth held against the continuous one."""
+    discrete, continuous = truths.discrete, truths.continuous
+    if isinstance(discrete, NoReferenceError) or isinstance(continuous, NoReferenceError):
+        return None
+    return compare(discrete.value, continuous.value, discrete.bar + continuous.bar, recorder.parts)
+
+
+def _discretisation(recorder: Recorder, truths: Truths) -> float | None:
     """Relative distance between the two truths."""
     continuous, discrete = truths.continuous, truths.discrete
     if isinstance(continuous, NoReferenceError) or isinstance(discrete, NoReferenceError):

@@ -116,6 +116,7 @@ def second_order_record(recorder: Recorder, found: second_order.SecondOrder | st
     error = compare(product, value, bar, recorder.parts)
     for name in ("t0", "t1"):
         del error.by_parameter[name]
+    error.times = None
     return SecondOrder(differentiated=found.map, error=error)
 
 

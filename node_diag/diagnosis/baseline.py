@@ -199,6 +199,7 @@ def _is_relative(name: str, method: MethodRecord) -> bool:
     record = {
         "grad_error": errors.continuous if errors else None,
         "grad_error_discrete": errors.discrete if errors else None,
+        "times_error": errors.continuous.times if errors and errors.continuous else None,
         "hvp_error": method.second_order.error if method.second_order else None,
     }.get(name)
     return record is None or record.relative_l2 is not None

@@ -9,22 +9,60 @@ from dataclasses import dataclass
 
 from node_diag.config import CheckConfig, option_text
 from node_diag.errors import UnmatchedGateError, UsageError
-from node_diag.records import ErrorRecord, Gate, MethodRecord, Verdict
+from node_diag.records import (
+    ErrorRecord,
+    Gate,
+    MethodRecord,
+    TimesError,
+    Verdict,
+    time_name,
+)
 from node_diag.registry import METHODS, suggest
 
 Value = tuple[float | None, float]
 """A metric's value, None if it does not exist, and its uncertainty."""
 
 
-def _error(pick: Callable[[MethodRecord], ErrorRecord | None]) -> Callable[[MethodRecord], Value]:
+Pick = Callable[[MethodRecord], ErrorRecord | TimesError | None]
+
+
+def _error(pick: Pick) -> Callable[[MethodRecord], Value]:
     def value(method: MethodRecord) -> Value:
         record = pick(method)
-        if record is None:
-            return None, 0.0
-        judged = record.absolute_l2 if record.relative_l2 is None else record.relative_l2
-        return judged, record.uncertainty or 0.0
+        return (_size(record), record.uncertainty or 0.0) if record else (None, 0.0)
 
     return value
+
+
+def _gradient(pick: Pick) -> Callable[[MethodRecord], Value]:
+    """An error of the gradient: a derivative in a time that is NaN keeps the whole from passing."""
+    return lambda method: (
+        (math.nan, math.nan) if pick(method) and bad_times(method) else _error(pick)(method)
+    )
+
+
+def _size(record: ErrorRecord | TimesError) -> float | None:
+    """Relative, or absolute where the reference is zero."""
+    return record.absolute_l2 if record.relative_l2 is None else record.relative_l2
+
+
+def _continuous(method: MethodRecord) -> ErrorRecord | None:
+    return method.errors.continuous if method.errors else None
+
+
+def _discrete(method: MethodRecord) -> ErrorRecord | None:
+    return method.errors.discrete if method.errors else None
+
+
+def bad_times(method: MethodRecord) -> list[str]:
+    """Times in which a gradient is NaN or infinite: ``t0``, ``ts[3]``."""
+    values = method.gradient.ts if method.gradient else []
+    return [time_name(k, len(values)) for k, x in enumerate(values) if not math.isfinite(x)]
+
+
+def _times(method: MethodRecord) -> TimesError | None:
+    record = _continuous(method)
+    return record.times if record else None
 
 
 def _cost(name: str) -> Callable[[MethodRecord], Value]:
@@ -45,8 +83,9 @@ def _taylor(method: MethodRecord) -> Value:
 
 
 METRICS: dict[str, Callable[[MethodRecord], Value]] = {
-    "grad_error": _error(lambda m: m.errors.continuous if m.errors else None),
-    "grad_error_discrete": _error(lambda m: m.errors.discrete if m.errors else None),
+    "grad_error": _gradient(_continuous),
+    "grad_error_discrete": _gradient(_discrete),
+    "times_error": _gradient(_times),
     "taylor_error": _taylor,
     "hvp_error": _error(lambda m: m.second_order.error if m.second_order else None),
     "reconstruction_error": _reconstruction("max_error"),
@@ -65,7 +104,8 @@ METRICS: dict[str, Callable[[MethodRecord], Value]] = {
         )
     },
 }
-"""What a gate may limit. grad_error is the relative L2 error against the continuous truth,
+"""What a gate may limit. grad_error is the relative L2 error against the continuous truth over z0
+and all parameters, times_error that of dL/dts,
 taylor_error the odd part of the Taylor test, against the discrete one, and hvp_error that of
 Hessian-vector products against differences of the method's own gradient (--order 2)."""
 
@@ -191,9 +231,10 @@ def _judged(spec: GateSpec, method: MethodRecord) -> Gate:
         )
     value, uncertainty = METRICS[spec.metric](method)
     verdict = judge(value, uncertainty, spec.limit)
-    return _gate(
-        spec, method.name, value, uncertainty, verdict, _reason(spec, value, uncertainty, verdict)
-    )
+    reason = _reason(spec, value, uncertainty, verdict)
+    if value is not None and math.isnan(value) and (bad := bad_times(method)):
+        reason += f": its derivative in {bad[0]} is not finite"
+    return _gate(spec, method.name, value, uncertainty, verdict, reason)
 
 
 def _reason(spec: GateSpec, value: float | None, uncertainty: float, verdict: Verdict) -> str:

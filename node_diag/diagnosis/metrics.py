@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from node_diag.norms import norm
-from node_diag.records import ErrorRecord, ParameterError, label
+from node_diag.records import ErrorRecord, ParameterError, TimesError, label, time_name
 
 Vector = NDArray[np.float64]
+TIMES = ("t0", "t1")
+"""Entries of ``by_parameter`` that are no tensors."""
 
 
 def compare(
@@ -24,7 +26,7 @@ def compare(
         reference: (n,).
         bar: absolute uncertainty of every entry of the reference, (n,).
         parts: where z0, each parameter and ``ts`` lie. z0 and the parameters together make the
-            error; t0 and t1 are reported apart.
+            error; t0 and t1 are reported apart, and all times together once more.
     """
     main = slice(0, parts["ts"].start)
     g, r = gradient[main], reference[main]
@@ -47,12 +49,48 @@ def compare(
         cosine=float(np.clip(g / size_g @ (r / size_r), -1, 1)) if known else None,
         norm_ratio=size_g / size_r if known else None,
         by_parameter=by_parameter,
+        worst_tensor=worst_tensor(by_parameter),
+        times=_times(*(x[parts["ts"]] for x in (gradient, reference, bar))),
     )
+
+
+def worst_tensor(by_parameter: Mapping[str, ParameterError]) -> str | None:
+    """The tensor whose relative error is certainly the largest; times are none.
+
+    Certain is what remains of an error after its uncertainty: a tensor whose true gradient is
+    hardly known from zero has a large relative error that says nothing.
+    """
+    known = {
+        name: part.relative_l2 - (part.uncertainty or 0.0)
+        for name, part in by_parameter.items()
+        if name not in TIMES and part.relative_l2 is not None
+    }
+    return max(known, key=lambda name: _nan_first(known[name]), default=None)
+
+
+def _times(g: Vector, r: Vector, bar: Vector) -> TimesError | None:
+    """Error in dL/dts as one vector, over the times in which the reference is known."""
+    known = np.isfinite(r) & np.isfinite(bar)
+    if not known.any():
+        return None
+    gaps = np.where(known, np.abs(g - r), 0.0)
+    worst = int(np.argmax(np.where(np.isnan(gaps), np.inf, gaps)))
+    part = _part(g[known], r[known], bar[known])
+    return TimesError(**part.model_dump(), worst=time_name(worst, len(g)))
 
 
 def _part(g: Vector, r: Vector, bar: Vector) -> ParameterError:
     relative, uncertainty = _relative(g, r, bar)
-    return ParameterError(relative_l2=relative, max_abs=_largest(g - r), uncertainty=uncertainty)
+    return ParameterError(
+        relative_l2=relative,
+        max_abs=_largest(g - r),
+        uncertainty=uncertainty,
+        absolute_l2=norm(g - r),
+    )
+
+
+def _nan_first(value: float) -> float:
+    return math.inf if math.isnan(value) else value
 
 
 def _relative(g: Vector, r: Vector, bar: Vector) -> tuple[float | None, float]:

@@ -14,6 +14,7 @@ from node_diag.records import (
     ErrorRecord,
     Finding,
     MethodRecord,
+    ParameterError,
     Report,
     Severity,
 )
@@ -67,7 +68,7 @@ def diagnose(report: Report) -> list[Finding]:
     return sorted(found, key=lambda finding: (rank[finding.severity], finding.code))
 
 
-def size(error: ErrorRecord | None) -> float | None:
+def size(error: ErrorRecord | ParameterError | None) -> float | None:
     """The error that is judged: relative, or absolute where the reference is zero."""
     if error is None:
         return None

@@ -37,6 +37,8 @@ from node_diag.records.methods import (
     SecondOrder,
     StepSizeTerms,
     TaylorTest,
+    TimesError,
+    time_name,
 )
 from node_diag.records.recommendation import Candidate, Recommendation
 from node_diag.records.references import (
@@ -107,9 +109,11 @@ __all__ = [
     "Summary",
     "Switch",
     "TaylorTest",
+    "TimesError",
     "Tool",
     "Trajectory",
     "Verdict",
     "json_schema",
     "label",
+    "time_name",
 ]

@@ -28,7 +28,20 @@ class ParameterError(Record):
     relative_l2: Real | None
     max_abs: Real
     uncertainty: Real | None = None
-    """Of relative_l2."""
+    """Of relative_l2, or of absolute_l2 where that is null."""
+    absolute_l2: Real | None = None
+
+
+class TimesError(ParameterError):
+    """Error in dL/dts, all times as one vector: a single one may be zero by chance."""
+
+    worst: str
+    """The time that is off most: ``t0``, ``t1`` or ``ts[3]``."""
+
+
+def time_name(index: int, length: int) -> str:
+    """What the derivative in the time ts[index] of ``length`` is called."""
+    return {0: "t0", length - 1: "t1"}.get(index, f"ts[{index}]")
 
 
 class ErrorRecord(Record):
@@ -43,6 +56,10 @@ class ErrorRecord(Record):
     cosine: Real | None
     norm_ratio: Real | None
     by_parameter: dict[str, ParameterError]
+    worst_tensor: str | None = None
+    """The key of ``by_parameter`` whose relative error is largest for certain; never a time."""
+    times: TimesError | None = None
+    """Null where the reference knows no dL/dts."""
 
 
 class Errors(Record):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from node_diag.records.base import Real, Record
-from node_diag.records.methods import GradientRecord
+from node_diag.records.methods import ErrorRecord, GradientRecord
 
 
 class ReferenceRecord(Record):
@@ -45,3 +45,5 @@ class References(Record):
     discretisation: Real | None = None
     """‖discrete − continuous‖/‖continuous‖ over z0 and all parameters: the share of every error
     that a smaller tolerance removes."""
+    distance: ErrorRecord | None = None
+    """The same tensor by tensor: the discrete truth held against the continuous one."""

@@ -44,6 +44,18 @@ class Shape(Aca):
         return result
 
 
+class Times(Aca):
+    def __init__(self, add):
+        self.add = add
+
+    def backward(self, tape, cotangents):
+        result = super().backward(tape, cotangents)
+        result.gradient.ts = result.gradient.ts + 0.0
+        result.gradient.ts[1] += self.add
+        return result
+
+
+late, undefined = Times(7.0), Times(float("nan"))
 METHOD, number, exits, forgets, shape = Tenth(), Number(), Exits(), Forgets(), Shape()
 aca, nothing = Aca(), object()
 """
@@ -149,3 +161,19 @@ def test_one_gradient_by_it(file):
     name = "layers.2.weight"
     assert mine.method == "mine"
     assert torch.allclose(mine.gradient.params[name], 1.1 * ours.gradient.params[name])
+
+
+def test_a_derivative_in_an_observation_time_that_is_wrong_or_nan_is_found(file):
+    problem = load("spiral", {})
+    mine = [f"{file}:late", f"{file}:undefined"]
+    report = check(problem, methods=["aca", *mine], max_grad_error=1e-2, repeat=1)
+    wrong, nan = named(report), named(report, "ND209")
+    assert (wrong.method, nan.method) == ("late", "undefined")
+    assert wrong.evidence["worst"] == "ts[1]"
+    assert "aca,late" not in wrong.advice
+    assert "aca is right" in wrong.advice
+    assert nan.evidence["tensors"] == ["ts[1]"]
+    verdicts = {gate.method: gate.verdict for gate in report.gates}
+    # The limit is on z0 and the parameters, which are right; NaN passes nothing.
+    assert verdicts == {"aca": "pass", "late": "pass", "undefined": "inconclusive"}
+    assert not report.passed

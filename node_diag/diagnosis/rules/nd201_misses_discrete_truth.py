@@ -6,7 +6,9 @@ Missing it is an error in the implementation, or in a backward formula inside f.
 
 Detected: error against the discrete reference above 1e-6 (in float32 above 1e-3, a few thousand
 roundings of 6e-8 along the solve) and above ten times its uncertainty, for methods with constant
-step sizes.
+step sizes: over z0 and all parameters, or in one tensor beside its own gradient, however little of
+the whole that is. In the times it must also be above ten times what discretisation does to the
+gradient, since how they move the steps is a convention.
 
 What to do: look at the tensor that is named. If several methods miss, check the custom backward
 passes in f; if only your own method does, its formula for that tensor; else report a bug.
@@ -14,60 +16,112 @@ passes in f; if only your own method does, its formula for that tensor; else rep
 
 from collections.abc import Iterable
 
-from node_diag.diagnosis.rule import Rule, command, discrete
-from node_diag.records import ErrorRecord, Finding, MethodRecord, Report
+from node_diag.diagnosis.gates import bad_times
+from node_diag.diagnosis.metrics import TIMES
+from node_diag.diagnosis.rule import Rule, command, size
+from node_diag.records import (
+    ErrorRecord,
+    Finding,
+    MethodRecord,
+    ParameterError,
+    ReferenceRecord,
+    Report,
+    TimesError,
+)
 
 ALONE = 1e-3
 """Part of the worst tensor's error below which the others' are called right."""
 ROUND_OFF = {"float64": 1e-6, "float32": 1e-3}
+UNKNOWN = 1e-2
+"""Discretisation error that is allowed for where there is no continuous truth to measure it."""
 
 
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     """One finding for each method with frozen steps that is not their derivative."""
     for method in report.methods:
-        error = discrete(method)
-        if not method.constant_steps or error is None or not method.errors:
+        record = method.errors.discrete if method.errors else None
+        if not method.constant_steps or record is None:
             continue
-        record = method.errors.discrete
-        uncertainty = (record.uncertainty if record else None) or 0.0
-        if error > ROUND_OFF[report.config.dtype] and error > 10 * uncertainty:
-            where, tensors = _where(record)
+        known = f"(known to {record.uncertainty or 0.0:.1e})"
+        off = _off(report, record)
+        if off or _is_missed(report, record):
             yield rule.finding(
-                f"{method.name}: off by {error:.1e} from the derivative of its own accepted steps "
-                f"(known to {uncertainty:.1e}){where}",
+                f"{method.name}: off by {size(record):.1e} from the derivative of its own accepted "
+                f"steps {known}{_where(off)}",
                 _advice(report, method),
                 method.name,
-                discrete_error=error,
-                uncertainty=uncertainty,
-                by_tensor=tensors,
+                discrete_error=size(record),
+                uncertainty=record.uncertainty,
+                by_tensor=off,
+            )
+        elif record.times is not None and _is_missed_in_times(report, record.times):
+            yield rule.finding(
+                f"{method.name}: its dL/dts is off by {size(record.times):.1e} from the derivative "
+                f"of its own accepted steps, worst in {record.times.worst}; z0 and the parameters "
+                f"are right {known}",
+                _advice(report, method),
+                method.name,
+                times_error=size(record.times),
+                uncertainty=record.times.uncertainty,
+                worst=record.times.worst,
             )
 
 
-def _where(record: ErrorRecord | None) -> tuple[str, dict[str, float]]:
-    """Which tensor it is, and the relative error of each that is off."""
-    if record is None:
-        return "", {}
+def _is_missed(report: Report, record: ErrorRecord) -> bool:
+    """Over z0 and all parameters."""
+    error = size(record) or 0.0
+    return error > ROUND_OFF[report.config.dtype] and error > 10 * (record.uncertainty or 0.0)
+
+
+def _is_missed_in_times(report: Report, times: TimesError) -> bool:
+    limits = (ROUND_OFF[report.config.dtype], 10 * (times.uncertainty or 0.0))
+    return (size(times) or 0.0) > max(*limits, 10 * _discretisation(report))
+
+
+def _discretisation(report: Report) -> float:
+    """What the steps do to the gradient, in the times or in all else, whichever is more."""
+    apart = report.references.distance
+    if apart is None:
+        return UNKNOWN
+    return max(size(apart) or 0.0, size(apart.times) or 0.0)
+
+
+def _off(report: Report, record: ErrorRecord) -> dict[str, float]:
+    """Relative error of each tensor that is off, the worst first."""
+    limit = ROUND_OFF[report.config.dtype]
     off = {
         name: part.relative_l2
         for name, part in record.by_parameter.items()
-        if part.relative_l2 is not None
-        and name not in ("t0", "t1")
-        and part.relative_l2 > 10 * (part.uncertainty or 0.0)
+        if name not in TIMES
+        and part.relative_l2 is not None
+        and part.relative_l2 > max(limit, 10 * (part.uncertainty or 0.0))
+        and not _is_rounding(report, part)
     }
     worst = sorted(off, key=lambda name: off[name], reverse=True)
-    if not worst:
-        return "", {}
-    found = {name: off[name] for name in worst if off[name] > ALONE * off[worst[0]]}
-    if len(found) == 1:
-        return f"; all of it in {worst[0]}, which is off by {off[worst[0]]:.1e}", found
-    return f"; worst in {worst[0]}, which is off by {off[worst[0]]:.1e}", found
+    return {name: off[name] for name in worst if off[name] > ALONE * off[worst[0]]}
+
+
+def _is_rounding(report: Report, part: ParameterError) -> bool:
+    """Whether float32 alone makes that much, beside the whole gradient, of a small tensor.
+
+    In float64 the truth's own noise, which is in its uncertainty, is rounding as well.
+    """
+    truth = report.references.discrete
+    if report.config.dtype != "float32" or not isinstance(truth, ReferenceRecord):
+        return False
+    return (part.absolute_l2 or 0.0) <= ROUND_OFF["float32"] * truth.norm
+
+
+def _where(off: dict[str, float]) -> str:
+    if not off:
+        return ""
+    worst = next(iter(off))
+    which = "all of it" if len(off) == 1 else "worst"
+    return f"; {which} in {worst}, which is off by {off[worst]:.1e}"
 
 
 def _advice(report: Report, method: MethodRecord) -> str:
-    others = [m for m in report.methods if m.constant_steps and m.name != method.name]
-    right = [
-        m for m in others if (e := discrete(m)) is not None and e < ROUND_OFF[report.config.dtype]
-    ]
+    right = [m for m in report.methods if m.name != method.name and _is_right(report, m)]
     if right:
         return f"{right[0].name} is right on the same steps, so compare with it: " + command(
             report, method=f"{right[0].name},{method.name}"
@@ -76,6 +130,16 @@ def _advice(report: Report, method: MethodRecord) -> str:
         "look for a wrong backward formula inside f, or a kink of f on the trajectory: "
         + command(report, method="aca,direct")
     )
+
+
+def _is_right(report: Report, method: MethodRecord) -> bool:
+    record = method.errors.discrete if method.errors else None
+    if not method.constant_steps or record is None or bad_times(method):
+        return False
+    if record.times is not None and _is_missed_in_times(report, record.times):
+        return False
+    error = size(record)
+    return error is not None and error < ROUND_OFF[report.config.dtype] and not _off(report, record)
 
 
 RULE = Rule("ND201", "error", detect)

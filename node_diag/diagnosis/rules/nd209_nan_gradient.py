@@ -4,8 +4,11 @@ Something is differentiated where it has no derivative: sqrt or a norm at zero, 
 torch.where, an overflow inside f's derivative, or (naive) the power law of the step controller at
 an error of zero. One NaN in one entry makes every parameter of an optimiser NaN after one step.
 
-Detected: an entry of a method's gradient is not finite. The backward pass is then run again, and
-the evaluation of f at which the first such cotangent arrives is noted.
+A derivative in a time only that has no truth either (√t at t0 = 0, on the accepted steps) is a
+warning: it does no harm to who does not train times.
+
+Detected: an entry of a method's gradient, dL/dts included, is not finite. The backward pass is then
+run again, and the evaluation of f at which the first such cotangent arrives is noted.
 
 What to do: look at f at that time; torch.autograd.set_detect_anomaly names the operation.
 """
@@ -13,14 +16,16 @@ What to do: look at f at that time; torch.autograd.set_detect_anomaly names the 
 import math
 from collections.abc import Iterable
 
+from node_diag.diagnosis.gates import bad_times
 from node_diag.diagnosis.rule import Rule, command
-from node_diag.records import Finding, MethodRecord, Report
+from node_diag.records import Finding, MethodRecord, MissingReference, Report
 
 
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     """One finding for each method."""
     for method in report.methods:
-        bad = _bad_tensors(method)
+        times = bad_times(method)
+        bad = [*_bad_tensors(method), *times]
         if not bad:
             continue
         origin = method.nan_origin
@@ -33,9 +38,12 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
                 if origin.inside_f
                 else f"; going backward the first one arrives at f in {place}"
             )
-        yield rule.finding(
-            f"{method.name}: {', '.join(bad)} {'is' if len(bad) == 1 else 'are'} not finite{where}",
-            "look at f there: sqrt or a norm at zero, 0/0 behind torch.where: "
+        finding = rule.finding(
+            f"{method.name}: {_some(bad)} {'is' if len(bad) == 1 else 'are'} not finite{where}",
+            "look at how it differentiates in the times, and at √t or a norm that is zero there: "
+            + command(report, method=f"aca,{method.name}" if method.name != "aca" else "aca")
+            if bad == times
+            else "look at f there: sqrt or a norm at zero, 0/0 behind torch.where: "
             + command(report, method="direct"),
             method.name,
             tensors=bad,
@@ -44,6 +52,23 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
             stage=origin.stage if origin else None,
             inside_f=origin.inside_f if origin else None,
         )
+        harmless = bad == times and not _known(report, method)
+        yield finding.model_copy(update={"severity": "warning"}) if harmless else finding
+
+
+def _some(names: list[str]) -> str:
+    """The first three."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+def _known(report: Report, method: MethodRecord) -> bool:
+    """Whether the truth of any bad time is a number."""
+    which = report.references.discrete if method.discrete else report.references.continuous
+    if isinstance(which, MissingReference) or method.gradient is None:
+        return True
+    pairs = zip(method.gradient.ts, which.gradient.ts, strict=True)
+    return any(math.isfinite(truth) for g, truth in pairs if not math.isfinite(g))
 
 
 def _bad_tensors(method: MethodRecord) -> list[str]:

@@ -97,6 +97,8 @@ def _gradient(report: Report) -> Rows:
             error: ErrorRecord | None = getattr(m.errors, truth) if m.errors else None
             for tensor, e in (error.by_parameter if error else {}).items():
                 yield m.name, truth, tensor, e.relative_l2, e.uncertainty, e.max_abs
+            if error and (e := error.times):
+                yield m.name, truth, "ts", e.relative_l2, e.uncertainty, e.max_abs
 
 
 def _second_order(report: Report) -> Rows:

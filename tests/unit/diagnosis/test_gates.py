@@ -6,7 +6,7 @@ import pytest
 
 from node_diag.diagnosis.gates import GateSpec, evaluate, judge, parse_gate, parse_max_grad_error
 from node_diag.errors import UsageError
-from node_diag.records import ErrorRecord, Errors, MethodRecord
+from node_diag.records import ErrorRecord, Errors, GradientRecord, MethodRecord, TimesError
 
 
 def method(name="aca", relative=1e-4, uncertainty=1e-9, **changes):
@@ -82,3 +82,26 @@ def test_parsing():
 def test_bad_gates_are_refused(text):
     with pytest.raises(UsageError):
         parse_gate(text, "x")
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("metric", ["grad_error", "grad_error_discrete"])
+def test_a_time_that_is_not_finite_keeps_the_gradient_from_passing(bad, metric):
+    right = method()
+    right.errors.discrete = right.errors.continuous
+    right.gradient = GradientRecord(z0=[1.0], t0=0.0, t1=0.0, ts=[0.0, bad, 0.0], params={})
+    (gate,) = evaluate(GateSpec("aca", metric, 1e300, "flag"), [right])
+    assert gate.verdict == "inconclusive"
+    assert "its derivative in ts[1] is not finite" in gate.reason
+
+
+def test_a_gate_on_the_times():
+    found = method()
+    spec = GateSpec("aca", "times_error", 1e-3, "flag")
+    assert evaluate(spec, [found])[0].verdict == "inconclusive"  # no truth knows them
+    found.errors.continuous.times = TimesError(
+        relative_l2=1e-4, max_abs=1.0, uncertainty=1e-9, absolute_l2=1.0, worst="t1"
+    )
+    assert evaluate(spec, [found])[0].verdict == "pass"
+    found.errors.continuous.times.relative_l2 = 2e-3
+    assert evaluate(spec, [found])[0].verdict == "fail"

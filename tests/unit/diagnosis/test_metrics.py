@@ -47,3 +47,36 @@ def test_not_a_number_stays_one():
     infinite = compared([math.inf, 4, 0, 0, 5, 0, 8], [3, 4, 0, 0, 5, 0, 8])
     assert math.isinf(infinite.relative_l2)
     assert infinite.cosine is None
+
+
+def test_the_times_are_one_vector_and_the_worst_of_them_is_named():
+    times = compared([3, 4, 0, 0, 5, 1, 8], [3, 4, 0, 0, 5, 0, 8]).times
+    # |1| over ‖(5, 0, 8)‖, known to 1e-9 √3 of the same.
+    assert times.relative_l2 == pytest.approx(1 / math.sqrt(89))
+    assert times.uncertainty == pytest.approx(1e-9 * math.sqrt(3 / 89) * (1 + 1 / math.sqrt(89)))
+    assert times.worst == "ts[1]"
+
+
+def test_a_time_that_is_nan_is_the_worst():
+    times = compared([3, 4, 0, 0, math.nan, 0, 1e9], [3, 4, 0, 0, 5, 0, 8]).times
+    assert times.worst == "t0"
+    assert math.isnan(times.relative_l2)
+
+
+def test_times_that_have_no_truth_are_left_out():
+    truth = [3, 4, 0, 0, math.nan, 1, 8]
+    assert compared([3, 4, 0, 0, 1, 1, 9], truth).times.relative_l2 == pytest.approx(
+        1 / math.sqrt(65)
+    )
+    assert compared([3, 4, 0, 0, 1, 1, 9], [3, 4, 0, 0, *[math.nan] * 3]).times is None
+
+
+def test_the_worst_tensor_is_the_one_that_is_certainly_off():
+    parts = {"z0": slice(0, 2), "params.w": slice(2, 3), "params.b": slice(3, 4), "ts": slice(4, 6)}
+    g = np.array([100.0, 100, 1.5e-3, 3e-6, 9, 9])
+    r = np.array([100.0, 100, 1.0e-3, 1e-6, 1, 1])
+    bar = np.array([0, 0, 1e-9, 9e-7, 0, 0])
+    error = compare(g, r, bar, parts)
+    # b is off by 200 %, known to 90 % · 3; w by 50 %.
+    assert error.worst_tensor == "w"
+    assert error.by_parameter["w"].absolute_l2 == pytest.approx(5e-4)
