@@ -15,7 +15,7 @@ from node_diag import __version__
 from node_diag.config import CheckConfig
 from node_diag.diagnosis.gates import evaluate, gate_specs
 from node_diag.diagnosis.metrics import compare
-from node_diag.diagnosis.rule import diagnose
+from node_diag.diagnosis.rule import accused, diagnose
 from node_diag.errors import NoReferenceError
 from node_diag.gradients.base import GradientMethod, MethodRun, Setup
 from node_diag.gradients.lookup import UserMethod
@@ -148,6 +148,9 @@ def assemble(
     )
     report.arrays.update(recorder.arrays)
     report.findings = diagnose(report)
+    named = accused(report.findings)
+    for method in report.methods:
+        method.accused = method.name in named
     return report
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from node_diag.config import CheckConfig, option_text
-from node_diag.diagnosis.gates import METRICS
+from node_diag.diagnosis.gate_metrics import METRICS
 from node_diag.diagnosis.regression import (
     Judged,
     judge_count,

@@ -4,110 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from node_diag.config import CheckConfig, option_text
+from node_diag.diagnosis.gate_metrics import METRICS, bad_times
 from node_diag.errors import UnmatchedGateError, UsageError
-from node_diag.records import (
-    ErrorRecord,
-    Gate,
-    MethodRecord,
-    TimesError,
-    Verdict,
-    time_name,
-)
+from node_diag.records import Gate, MethodRecord, Verdict
 from node_diag.registry import METHODS, suggest
-
-Value = tuple[float | None, float]
-"""A metric's value, None if it does not exist, and its uncertainty."""
-
-
-Pick = Callable[[MethodRecord], ErrorRecord | TimesError | None]
-
-
-def _error(pick: Pick) -> Callable[[MethodRecord], Value]:
-    def value(method: MethodRecord) -> Value:
-        record = pick(method)
-        return (_size(record), record.uncertainty or 0.0) if record else (None, 0.0)
-
-    return value
-
-
-def _gradient(pick: Pick) -> Callable[[MethodRecord], Value]:
-    """An error of the gradient: a derivative in a time that is NaN keeps the whole from passing."""
-    return lambda method: (
-        (math.nan, math.nan) if pick(method) and bad_times(method) else _error(pick)(method)
-    )
-
-
-def _size(record: ErrorRecord | TimesError) -> float | None:
-    """Relative, or absolute where the reference is zero."""
-    return record.absolute_l2 if record.relative_l2 is None else record.relative_l2
-
-
-def _continuous(method: MethodRecord) -> ErrorRecord | None:
-    return method.errors.continuous if method.errors else None
-
-
-def _discrete(method: MethodRecord) -> ErrorRecord | None:
-    return method.errors.discrete if method.errors else None
-
-
-def bad_times(method: MethodRecord) -> list[str]:
-    """Times in which a gradient is NaN or infinite: ``t0``, ``ts[3]``."""
-    values = method.gradient.ts if method.gradient else []
-    return [time_name(k, len(values)) for k, x in enumerate(values) if not math.isfinite(x)]
-
-
-def _times(method: MethodRecord) -> TimesError | None:
-    record = _continuous(method)
-    return record.times if record else None
-
-
-def _cost(name: str) -> Callable[[MethodRecord], Value]:
-    return lambda method: (getattr(method.cost, name) if method.cost else None, 0.0)
-
-
-def _reconstruction(name: str) -> Callable[[MethodRecord], Value]:
-    return lambda method: (
-        getattr(method.reconstruction, name) if method.reconstruction else None,
-        0.0,
-    )
-
-
-def _taylor(method: MethodRecord) -> Value:
-    """The worst of its lines."""
-    worst = max(method.taylor, key=lambda test: test.odd_part, default=None)
-    return (worst.odd_part, worst.uncertainty or 0.0) if worst else (None, 0.0)
-
-
-METRICS: dict[str, Callable[[MethodRecord], Value]] = {
-    "grad_error": _gradient(_continuous),
-    "grad_error_discrete": _gradient(_discrete),
-    "times_error": _gradient(_times),
-    "taylor_error": _taylor,
-    "hvp_error": _error(lambda m: m.second_order.error if m.second_order else None),
-    "reconstruction_error": _reconstruction("max_error"),
-    "initial_error": _reconstruction("initial_error"),
-    **{
-        name: _cost(name)
-        for name in (
-            "nfe_forward",
-            "nfe_backward",
-            "n_steps_backward",
-            "saved_bytes",
-            "peak_bytes",
-            "graph_depth",
-            "forward_s",
-            "backward_s",
-        )
-    },
-}
-"""What a gate may limit. grad_error is the relative L2 error against the continuous truth over z0
-and all parameters, times_error that of dL/dts,
-taylor_error the odd part of the Taylor test, against the discrete one, and hvp_error that of
-Hessian-vector products against differences of the method's own gradient (--order 2)."""
 
 _EXPRESSION = re.compile(r"^\s*([\w*-]+)\.(\w+)\s*<=\s*(\S+)\s*$")
 

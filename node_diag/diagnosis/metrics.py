@@ -12,6 +12,12 @@ from node_diag.norms import norm
 from node_diag.records import ErrorRecord, ParameterError, TimesError, label, time_name
 
 Vector = NDArray[np.float64]
+WRONG = 1e-1
+"""Relative error above which a gradient, or one tensor of it, is called wrong."""
+KNOWN = 1e-1
+"""Relative uncertainty above which the truth of a tensor is too little known to call it wrong."""
+IN_TIMES = "dL/dts"
+"""What the derivatives in all times together are called beside tensors."""
 TIMES = ("t0", "t1")
 """Entries of ``by_parameter`` that are no tensors."""
 
@@ -58,7 +64,7 @@ def worst_tensor(by_parameter: Mapping[str, ParameterError]) -> str | None:
     """The tensor whose relative error is certainly the largest; times are none.
 
     Certain is what remains of an error after its uncertainty: a tensor whose true gradient is
-    hardly known from zero has a large relative error that says nothing.
+    hardly told from zero has a large relative error that says nothing.
     """
     known = {
         name: part.relative_l2 - (part.uncertainty or 0.0)
@@ -66,6 +72,31 @@ def worst_tensor(by_parameter: Mapping[str, ParameterError]) -> str | None:
         if name not in TIMES and part.relative_l2 is not None
     }
     return max(known, key=lambda name: _nan_first(known[name]), default=None)
+
+
+def hidden(error: ErrorRecord | None) -> dict[str, ParameterError]:
+    """Parts that are wrong for certain though the whole gradient is not, the worst first.
+
+    A tensor whose gradient is a small part of the whole may be wrong without moving the norm of
+    all. The truth must know it to a tenth: else it may as well be zero.
+    """
+    if error is None or error.relative_l2 is None or not error.relative_l2 <= WRONG:
+        return {}
+    parts: dict[str, ParameterError] = {
+        name: part for name, part in error.by_parameter.items() if name not in TIMES
+    }
+    if error.times is not None:
+        parts[IN_TIMES] = error.times
+    wrong = {name: part for name, part in parts.items() if _is_wrong(part)}
+    return dict(sorted(wrong.items(), key=lambda pair: -(pair[1].relative_l2 or 0.0)))
+
+
+def _is_wrong(part: ParameterError) -> bool:
+    relative, uncertainty = part.relative_l2, part.uncertainty
+    if relative is None or uncertainty is None:
+        return False
+    # A truth known to u gives an error e that is known to u (1 + e).
+    return relative - uncertainty > WRONG and uncertainty <= KNOWN * (1 + relative)
 
 
 def _times(g: Vector, r: Vector, bar: Vector) -> TimesError | None:

@@ -20,6 +20,8 @@ from node_diag.records import (
 )
 from node_diag.registry import FINDINGS, METHODS, code_of
 
+SECOND_DERIVATIVES = "ND208"
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -66,6 +68,11 @@ def diagnose(report: Report) -> list[Finding]:
     rules: list[Rule] = [FINDINGS.load(name) for name in wanted]
     found = [finding for rule in rules for finding in rule.detect(rule, report)]
     return sorted(found, key=lambda finding: (rank[finding.severity], finding.code))
+
+
+def accused(findings: Iterable[Finding]) -> set[str | None]:
+    """Methods with an error in their gradient; one in their second derivatives is another thing."""
+    return {f.method for f in findings if f.severity == "error" and f.code != SECOND_DERIVATIVES}
 
 
 def size(error: ErrorRecord | ParameterError | None) -> float | None:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from node_diag.diagnosis.metrics import WRONG, hidden
+from node_diag.diagnosis.rule import accused
 from node_diag.outputs.foreign import shorten
 from node_diag.outputs.numbers import scientific, uncertain
 from node_diag.records import (
@@ -20,9 +22,6 @@ from node_diag.records import (
 
 NOTICEABLE = 1e-2
 """A gradient that is further off than this is named in the headline, limit or not."""
-WRONG = 1e-1
-"""A gradient further off than this is called wrong where no gate says otherwise."""
-SECOND_DERIVATIVES = "ND208"
 WORDS: dict[str, str] = {
     "pass": "pass",
     "fail": "FAIL",
@@ -67,13 +66,28 @@ def headline(report: Report) -> Headline:
 def method_word(method: MethodRecord) -> str:
     """The verdict on one method as a word: that of its gates, else how far off it is.
 
-    The discrete truth can only accuse: being the derivative of the accepted steps does not make a
-    gradient right, missing it makes one wrong that claims to be it.
+    A wrong gradient stays one though it is within the limits that were set.
+    """
+    found = judgement(method)
+    if method.status == "failed" or method.verdict == "info":
+        return found
+    if method.verdict == "pass" and method.accused:
+        return found
+    return WORDS[method.verdict]
+
+
+def judgement(method: MethodRecord) -> str:
+    """How far off a method is as a word, whatever its gates say: ``right``, ``off``, ``wrong``.
+
+    Right means every tensor of it. The discrete truth can only accuse: being the derivative of the
+    accepted steps does not make a gradient right, missing it makes one wrong that claims to be it.
     """
     if method.status == "failed":
         return "failed"
-    if method.verdict != "info" or method.errors is None:
-        return WORDS[method.verdict]
+    if method.errors is None:
+        return WORDS["info"]
+    if method.accused:
+        return "wrong"
     error = method.errors.continuous
     if error is None:
         return "wrong" if _misses_its_steps(method, method.errors.discrete) else WORDS["info"]
@@ -82,7 +96,7 @@ def method_word(method: MethodRecord) -> str:
         return WORDS["inconclusive"]
     if not off <= WRONG:
         return "wrong"
-    return "right" if off <= NOTICEABLE else "off"
+    return "right" if off <= NOTICEABLE and not hidden(error) else "off"
 
 
 def _misses_its_steps(method: MethodRecord, error: ErrorRecord | None) -> bool:
@@ -114,15 +128,8 @@ def listed(names: Sequence[str]) -> str:
 
 def _wrong(report: Report) -> list[str]:
     """Methods whose gradient must not be trusted, in the order of the report."""
-    accused = _accused(report)
-    return [m.name for m in report.methods if m.verdict == "fail" or m.name in accused]
-
-
-def _accused(report: Report) -> set[str | None]:
-    """Methods with an error in their gradient; one in their second derivatives is another thing."""
-    return {
-        f.method for f in report.findings if f.severity == "error" and f.code != SECOND_DERIVATIVES
-    }
+    named = accused(report.findings)
+    return [m.name for m in report.methods if m.verdict == "fail" or m.name in named]
 
 
 def _overall(report: Report, wrong: list[str]) -> Verdict:
@@ -160,10 +167,10 @@ def _title(report: Report, wrong: list[str]) -> str:
 
 def _accusations(report: Report, wrong: list[str]) -> list[str]:
     """What is said of the methods that must not be trusted; a missed limit is no wrong gradient."""
-    accused = _accused(report)
+    named = accused(report.findings)
     failed = [m.name for m in report.methods if m.status == "failed"]
-    bad = [name for name in wrong if name not in failed and name in accused]
-    missed = [name for name in wrong if name not in failed and name not in accused]
+    bad = [name for name in wrong if name not in failed and name in named]
+    missed = [name for name in wrong if name not in failed and name not in named]
     parts: list[str] = []
     if bad:
         parts.append(
@@ -176,23 +183,29 @@ def _accusations(report: Report, wrong: list[str]) -> list[str]:
 
 
 def _far_off(report: Report, named: list[str]) -> list[str]:
-    """Other methods with a large error, those with more than 100 % apart from the rest."""
+    """Other methods with a large error: the wrong ones, the rest, and those wrong in one tensor."""
     errors = {
-        m.name: _judged(m.errors.continuous)
+        m.name: m.errors.continuous
         for m in report.methods
         if m.errors and m.errors.continuous and m.name not in named
     }
-    far = {name: error for name, error in errors.items() if not error <= NOTICEABLE}
-    groups = (
-        {name: error for name, error in far.items() if not error <= 1},
-        {name: error for name, error in far.items() if error <= 1},
-    )
-    return [
-        f"{listed(list(group))} {_one(list(group), 'is off by', 'are off by up to')} "
-        f"{scientific(max(group.values(), key=_rank))}"
-        for group in groups
+    words = {m.name: method_word(m) for m in report.methods}
+    far = {n: off for n, e in errors.items() if not (off := _judged(e)) <= NOTICEABLE}
+    wrong = {name: off for name, off in far.items() if words[name] == "wrong"}
+    rest = {name: off for name, off in far.items() if name not in wrong}
+    parts = [
+        f"{listed(list(group))} {_one(list(group), 'is', 'are')} {how} by "
+        f"{'up to ' if len(group) > 1 else ''}{scientific(max(group.values(), key=_rank))}"
+        for how, group in (("wrong", wrong), ("off", rest))
         if group
     ]
+    for name, error in errors.items():
+        if name not in far and (tensors := hidden(error)):
+            worst, part = next(iter(tensors.items()))
+            parts.append(
+                f"{shorten(name)} is off by {scientific(part.relative_l2)} in {shorten(worst)}"
+            )
+    return parts
 
 
 def _one(names: list[str], singular: str, plural: str) -> str:

@@ -202,4 +202,7 @@ class MethodRecord(Record):
     """Of naive, where they are visible."""
     nan_origin: NanOrigin | None = None
     """If the gradient is not finite."""
+    accused: bool = False
+    """Whether a finding of severity error is about its gradient."""
     verdict: Verdict = "info"
+    """Of its gates; ``info`` without any."""

@@ -152,6 +152,18 @@ def unlike_rows(fast: float) -> Callable[[], Problem]:
     return plain(f, z0, (0.0, 3.0), lambda zs: zs.square().mean() + zs[-1, :, 0].sum())
 
 
+def ripple() -> Problem:
+    """A decay, and an oscillation that the tolerance and the loss hardly see."""
+    k, w = tensor(1.0), tensor(8.0)
+
+    def f(t: Tensor, z: Tensor) -> Tensor:
+        return torch.stack([-k * z[:1], w * z[2:], -w * z[1:2]]).reshape(3)
+
+    z0 = tensor(1.0, 1e-5, 0.0)
+    loss = lambda zs: zs[-1, 0] + 1e-4 * zs[-1, 1]  # noqa: E731
+    return plain(f, z0, (0.0, 3.0), loss, params={"k": k, "w": w})()
+
+
 def wide_net(units: int = 64) -> Callable[[], Problem]:
     """ReLU, so kinks; rows of a batch."""
     return net(nn.ReLU())
@@ -223,6 +235,10 @@ PAIRS: dict[str, tuple[Scenario, Scenario]] = {
     "ND210": (
         Scenario(builtin("vanderpol"), ADJOINT),
         Scenario(builtin("vanderpol", mu=1, T=5), ADJOINT),
+    ),
+    "ND211": (
+        Scenario(ripple, ACA),
+        Scenario(ripple, {**ACA, "rtol": 1e-10}),
     ),
     "ND301": (
         Scenario(decay(), {**ACA, "reference": "fd"}),

@@ -16,7 +16,7 @@ passes in f; if only your own method does, its formula for that tensor; else rep
 
 from collections.abc import Iterable
 
-from node_diag.diagnosis.gates import bad_times
+from node_diag.diagnosis.gate_metrics import bad_times
 from node_diag.diagnosis.metrics import TIMES
 from node_diag.diagnosis.rule import Rule, command, size
 from node_diag.records import (

@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 
 from node_diag.outputs.foreign import plain
+from node_diag.outputs.verdict import judgement
 from node_diag.records import (
     ErrorRecord,
     GradientRecord,
@@ -70,7 +71,7 @@ def _methods(report: Report) -> Rows:
     """One row per method."""
     truths = ("continuous", "discrete")
     yield (
-        *("method", "status", "verdict", "failure"),
+        *("method", "status", "verdict", "judgement", "failure"),
         *(f"{truth}_{name}" for truth in truths for name in _ERROR),
         *("reconstruction_max_error", "reconstruction_initial_error", "reconstruction_measured"),
         *_COST,
@@ -78,7 +79,7 @@ def _methods(report: Report) -> Rows:
     for m in report.methods:
         errors = (getattr(m.errors, truth) if m.errors else None for truth in truths)
         yield (
-            *(m.name, m.status, m.verdict, m.failure),
+            *(m.name, m.status, m.verdict, judgement(m), m.failure),
             *(cell for error in errors for cell in _fields(error, _ERROR)),
             *_fields(m.reconstruction, ("max_error", "initial_error", "measured")),
             *_fields(m.cost, _COST),

@@ -6,7 +6,14 @@ import pytest
 
 from node_diag.diagnosis.gates import GateSpec, evaluate, judge, parse_gate, parse_max_grad_error
 from node_diag.errors import UsageError
-from node_diag.records import ErrorRecord, Errors, GradientRecord, MethodRecord, TimesError
+from node_diag.records import (
+    ErrorRecord,
+    Errors,
+    GradientRecord,
+    MethodRecord,
+    ParameterError,
+    TimesError,
+)
 
 
 def method(name="aca", relative=1e-4, uncertainty=1e-9, **changes):
@@ -105,3 +112,25 @@ def test_a_gate_on_the_times():
     assert evaluate(spec, [found])[0].verdict == "pass"
     found.errors.continuous.times.relative_l2 = 2e-3
     assert evaluate(spec, [found])[0].verdict == "fail"
+
+
+@pytest.mark.parametrize(
+    ("part", "verdict"),
+    [
+        ({"relative_l2": 1e-4, "uncertainty": 1e-9}, "pass"),
+        ({"relative_l2": 0.5, "uncertainty": 1e-9}, "fail"),
+        ({"relative_l2": 1e-4, "uncertainty": 0.1}, "inconclusive"),
+        ({"relative_l2": math.nan, "uncertainty": 1e-9}, "inconclusive"),
+        # A zero gradient is judged beside the whole, of size 3: 3e-5 is 1e-5 of that, 0.3 is 0.1.
+        ({"relative_l2": None, "uncertainty": 1e-9, "absolute_l2": 3e-5}, "pass"),
+        ({"relative_l2": None, "uncertainty": 1e-9, "absolute_l2": 0.3}, "fail"),
+    ],
+)
+def test_a_gate_on_the_worst_tensor(part, verdict):
+    found = method()
+    right = ParameterError(relative_l2=1e-5, max_abs=0.0, uncertainty=1e-9)
+    found.errors.continuous.by_parameter = {
+        "w": right, "b": ParameterError(max_abs=0.0, **part), "t0": ParameterError(relative_l2=9, max_abs=9),
+    }  # fmt: skip
+    (gate,) = evaluate(GateSpec("aca", "worst_tensor_error", 1e-3, "flag"), [found])
+    assert gate.verdict == verdict

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from node_diag.diagnosis.metrics import compare
+from node_diag.diagnosis.metrics import compare, hidden
 
 PARTS = {"z0": slice(0, 2), "params.w": slice(2, 4), "ts": slice(4, 7)}
 
@@ -80,3 +80,25 @@ def test_the_worst_tensor_is_the_one_that_is_certainly_off():
     # b is off by 200 %, known to 90 % · 3; w by 50 %.
     assert error.worst_tensor == "w"
     assert error.by_parameter["w"].absolute_l2 == pytest.approx(5e-4)
+
+
+@pytest.mark.parametrize(
+    ("b", "truth", "bar", "found"),
+    [
+        (1.5e-4, 1e-4, 1e-9, ["b"]),
+        (1.05e-4, 1e-4, 1e-9, []),  # 5 %
+        (1.5e-4, 1e-4, 2e-5, []),  # known to 20 % only: it may be anything
+        (1e-5, 0.0, 1e-9, []),  # a zero has no relative error
+        (1e-5, 1e-12, 2e-12, []),  # nor has one that is not told from it
+    ],
+)
+def test_a_tensor_that_is_wrong_is_seen_below_the_norm_of_all(b, truth, bar, found):
+    parts = {"z0": slice(0, 1), "params.b": slice(1, 2), "ts": slice(2, 4)}
+    bars = np.array([0.0, bar, 0.0, 0.0])
+    error = compare(np.array([1, b, 1, -1]), np.array([1, truth, 1, -1]), bars, parts)
+    assert error.relative_l2 < 1e-4
+    assert list(hidden(error)) == found
+
+
+def test_what_is_wrong_as_a_whole_hides_nothing():
+    assert hidden(compared([6, 4, 0, 0, 5, 0, 7], [3, 4, 0, 0, 5, 0, 7])) == {}

@@ -30,6 +30,15 @@ def test_there_is_a_row_per_method(stock):
         assert float(row["backward_s"]) == found.cost.backward_s
 
 
+def test_the_word_people_see_stands_beside_the_verdict_of_the_gates():
+    report = stock_report()
+    for found in report.methods:
+        found.verdict = "info"
+    rows = table(report, "methods")
+    assert [row["verdict"] for row in rows] == ["info"] * 3
+    assert [row["judgement"] for row in rows] == ["wrong", "right", "off"]
+
+
 def test_a_failed_method_has_its_reason_and_empty_cells():
     (row,) = table(stock_report(methods=[failed_method(why="NaN at t = 3")]), "methods")
     assert (row["status"], row["failure"]) == ("failed", "NaN at t = 3")

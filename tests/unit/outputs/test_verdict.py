@@ -8,7 +8,7 @@ import pytest
 
 from node_diag.diagnosis.gates import evaluate, parse_max_grad_error
 from node_diag.outputs.verdict import headline, method_word
-from node_diag.records import Summary
+from node_diag.records import ParameterError, Summary
 from tests.stubs import (
     failed_method,
     findings,
@@ -73,7 +73,7 @@ def test_errors_beyond_all_bounds_are_told_apart_from_large_ones():
     for found in methods:
         found.verdict = "info"
     title = headline(good(methods=methods)).title
-    assert title == "adjoint is off by 1.3e+06; naive is off by 1.8e-02"
+    assert title == "adjoint is wrong by 1.3e+06; naive is off by 1.8e-02"
 
 
 def test_an_error_that_is_nan_is_named():
@@ -176,3 +176,23 @@ def test_without_limits_the_word_says_how_far_off(relative, word):
     judged.verdict = "info"
     judged.errors.continuous.relative_l2 = relative
     assert method_word(judged) == word
+
+
+def test_a_tensor_that_is_wrong_though_the_whole_is_right_is_named():
+    found = method("aca")
+    found.verdict = "info"
+    found.errors.continuous.by_parameter["mu"] = ParameterError(
+        relative_l2=0.5, max_abs=1.0, uncertainty=1e-9
+    )
+    assert method_word(found) == "off"
+    assert headline(good(methods=[found])).title == "aca is off by 5.0e-01 in mu"
+
+
+def test_a_method_is_called_the_same_in_the_table_and_in_the_headline():
+    report = good(methods=[method("aca")], findings=findings()[:1])
+    report.findings[0].method = "aca"
+    report.methods[0].accused = True
+    for verdict in ("info", "pass"):
+        report.methods[0].verdict = verdict
+        assert method_word(report.methods[0]) == "wrong"
+        assert headline(report).title == "aca returns a wrong gradient"
