@@ -58,7 +58,7 @@ def reference_tasks(
         return {f"{name} reference": lambda: none for name in Truths.__annotations__}
     if repeats.single_precision:
         rounded = NoReferenceError(
-            "f computes in float32 although the state is float64: its values have seven digits, "
+            "f computes in float32 where the state is float64: its values have seven digits, "
             "and neither differences nor a solve at a tight tolerance see through the rounding; "
             "remove the cast (.float(), a float32 tensor) inside f"
         )

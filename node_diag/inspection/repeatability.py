@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from node_diag.field import Field
+from node_diag.inspection.casts import rounds_inside
 from node_diag.problem import Problem
 from node_diag.records import Repeatability
 
@@ -50,9 +51,10 @@ def inspect(problem: Problem) -> Repeatability:
         mutated=problem.mutated,
         suspects=_suspects(problem.func),
         # A constant (a last layer that starts at zero) may well have few digits and no cast.
-        single_precision=not torch.equal(first, elsewhere)
-        and _is_single(first)
-        and _is_single(elsewhere),
+        single_precision=(
+            not torch.equal(first, elsewhere) and _is_single(first) and _is_single(elsewhere)
+        )
+        or (not spread and rounds_inside(problem)),
     )
 
 

@@ -22,7 +22,7 @@ class Repeatability(Record):
     suspects: list[str]
     """Layers in training mode that draw random numbers or keep statistics."""
     single_precision: bool = False
-    """Whether f of a float64 state has values of float32 digits: there is a cast in it."""
+    """Whether f of a float64 state has float32 digits, all or in part: there is a cast in it."""
 
 
 class DerivativeMismatch(Record):

@@ -259,6 +259,27 @@ def test_an_f_of_seven_digits_is_named():
     assert [f.code for f in report.findings if f.severity == "error"] == []
 
 
+def test_a_float32_branch_inside_f_is_no_wrong_derivative():
+    """Below a float32 quantum its differences are flat, and look as exact as any."""
+
+    class Mixed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(2, 8), nn.Linear(8, 2)
+            self.k = nn.Parameter(number(1.0))
+
+        def forward(self, t, z):
+            single = nn.functional.linear(z.float(), self.a.weight.float(), self.a.bias.float())
+            return -self.k * z + self.b(torch.tanh(single).double())
+
+    torch.manual_seed(1)
+    problem = Problem(Mixed().double(), number([0.3, -0.7]), (0.0, 1.0), lambda zs: zs.sum())
+    report = run(problem, "aca")
+    assert set(verdicts(report).values()) == {"inconclusive"}
+    assert "float32" in report.references.discrete.reason
+    assert [f.code for f in report.findings if f.severity == "error"] == []
+
+
 def test_a_short_dose_is_seen_where_f_cannot_be_vmapped():
     """A box of a two-hundredth of the interval."""
     k = number(1.0)

@@ -1,0 +1,71 @@
+"""Does f go through float32 on its way from a float64 state?
+
+Differences of f over less than a float32 quantum see a staircase: flat where the cast is, so that
+they miss its share of the derivative to the last digit and without any noise. No step size helps,
+and none shows it. So every cast is followed once: what it returns is moved by a few roundings, and
+if that moves f, f has seven digits.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from node_diag.errors import ProblemError
+from node_diag.field import Field
+from node_diag.problem import Problem
+
+ELSEWHERE = 0.37
+"""Part of the interval at which f is looked at: t0 is often zero, and zero has no rounding."""
+VISIBLE = 1e-13
+"""Relative change of f below which a cast does not matter: a few hundred roundings of float64."""
+ROUNDINGS = 8
+"""So many that those of the operations that follow do not take them back."""
+_CASTS = (torch.ops.aten._to_copy, torch.ops.aten.copy_)
+
+
+class _Rounding(TorchDispatchMode):
+    """Moves what is cast from float64 to fewer digits by a few roundings, some up and some down.
+
+    Not all in one direction: a norm that is divided by would take that out again.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found = False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if func.overloadpacket in _CASTS and _loses_digits(out, args):
+            self.found = True
+            eps = ROUNDINGS * torch.finfo(out.dtype).eps
+            turns = torch.ones(out.numel(), dtype=out.dtype, device=out.device)
+            turns[::3] = -1
+            out.mul_(1 + eps * turns.reshape(out.shape))
+        return out
+
+
+def _loses_digits(out: Any, args: Any) -> bool:
+    if not isinstance(out, Tensor) or not out.is_floating_point() or out.dtype == torch.float64:
+        return False
+    return any(isinstance(x, Tensor) and x.dtype == torch.float64 for x in args)
+
+
+def rounds_inside(problem: Problem) -> bool:
+    """Whether f rounds to fewer digits than those of a float64 state on a path to its value."""
+    precise = problem.to(torch.float64, torch.device("cpu"))
+    f, z0 = Field(precise), precise.flat_z0()
+    t = torch.tensor(problem.t0 + ELSEWHERE * (problem.t1 - problem.t0), dtype=torch.float64)
+    z = z0 * (1 + 1e-3) + 1e-3
+    try:
+        with torch.no_grad():
+            plain = f(t, z).clone()
+            with _Rounding() as rounding:
+                moved = f(t, z).clone()
+    except ProblemError:  # f may not be defined there, or not be looked into
+        return False
+    change = torch.linalg.vector_norm(moved - plain)
+    return rounding.found and bool(change > VISIBLE * torch.linalg.vector_norm(plain))

@@ -1,0 +1,67 @@
+"""Casts to fewer digits inside f, wherever they are."""
+
+import pytest
+import torch
+from torch import nn
+
+from node_diag import Problem
+from node_diag.inspection.casts import rounds_inside
+from tests.scenarios.cases import plain, tensor
+
+
+def inside(f, z0=(1.0, 2.0), **more):
+    return rounds_inside(plain(f, tensor(*z0), **more)())
+
+
+def into_buffer(t, z):
+    kept = torch.zeros(2, dtype=torch.float32)
+    kept.copy_(z)
+    return -z + kept
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda t, z: -z + torch.tanh(z.float()).double(),
+        lambda t, z: -z + torch.tanh(z.half()),
+        lambda t, z: -z * t.float(),
+        lambda t, z: z.float() / torch.linalg.vector_norm(z.float()) - z,  # no scale is left in it
+        into_buffer,
+    ],
+)
+def test_a_branch_in_fewer_digits_is_found(f):
+    assert inside(f)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda t, z: -z,
+        lambda t, z: -z * (z > 0).float(),  # exact
+        lambda t, z: -z * torch.ones_like(z, dtype=torch.float32),
+        lambda t, z: torch.where(z.float() > 0, -z, z),  # decides, and is no part of the value
+        lambda t, z: -z + 1e-9 * z.float(),  # 6e-17 of f
+        lambda t, z: -z + 0 * z.float().sum(),
+    ],
+)
+def test_what_does_not_move_f_is_none(f):
+    assert not inside(f)
+
+
+def test_a_state_of_zero_at_time_zero():
+    assert inside(lambda t, z: -z + torch.sin(z.float()), (0.0, 0.0))
+
+
+class Casts(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Linear(2, 2)
+
+    def forward(self, t, z):
+        return self.net(z.float().to(self.net.weight.dtype))
+
+
+def test_a_check_in_float32_asks_for_its_float64_references():
+    problem = Problem(Casts(), torch.randn(2), (0.0, 1.0), lambda zs: zs.sum())
+    assert problem.dtype == torch.float32
+    assert rounds_inside(problem)
