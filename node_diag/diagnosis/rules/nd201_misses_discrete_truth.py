@@ -4,16 +4,17 @@ aca and direct claim to differentiate the numbers the solver returned, and so do
 your own file; frozen-grid differences measure that derivative without using any derivative of f.
 Missing it is an error in the implementation, or in a backward formula inside f.
 
-Detected: error against the discrete reference above 1e-6 (in float32 above 1e-3, a few thousand
-roundings of 6e-8 along the solve) and above ten times its uncertainty, for methods with constant
-step sizes: over z0 and all parameters, or in one tensor beside its own gradient, however little of
-the whole that is. In the times it must also be above ten times what discretisation does to the
-gradient, since how they move the steps is a convention.
+Detected: error against the discrete reference above 1e-6 (in float32 above 1e-3, or what the flow
+makes of a rounding of 1.2e-7 in each step if that is more) and above ten times its uncertainty, for
+methods with constant step sizes: over z0 and all parameters, or in one tensor beside its own
+gradient, however little of the whole that is. In the times it must also be above ten times what
+discretisation does to the gradient, since how they move the steps is a convention.
 
 What to do: look at the tensor that is named. If several methods miss, check the custom backward
 passes in f; if only your own method does, its formula for that tensor; else report a bug.
 """
 
+import math
 from collections.abc import Iterable
 
 from node_diag.diagnosis.gate_metrics import bad_times
@@ -32,6 +33,8 @@ from node_diag.records import (
 ALONE = 1e-3
 """Part of the worst tensor's error below which the others' are called right."""
 ROUND_OFF = {"float64": 1e-6, "float32": 1e-3}
+EPS = 1.2e-7
+"""Of float32."""
 UNKNOWN = 1e-2
 """Discretisation error that is allowed for where there is no continuous truth to measure it."""
 
@@ -67,14 +70,34 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
             )
 
 
+def _round_off(report: Report) -> float:
+    """Relative error of a gradient that rounding explains.
+
+    In float32 every step rounds the state, and the flow magnifies that as it does any perturbation,
+    beside the state itself. Roundings are independent of each other: √N of them. The truth, which
+    is computed in float64, does not see them; those of float64 are in its own uncertainty.
+    """
+    usual = ROUND_OFF[report.config.dtype]
+    stability = report.inspection.stability if report.inspection else None
+    if report.config.dtype != "float32" or stability is None:
+        return usual
+    growth, lowest = 0.0, math.inf
+    for size_now in stability.log10_growth:
+        lowest = min(lowest, size_now)
+        growth = max(growth, size_now - lowest)
+    growth -= max(0.0, stability.log10_state_growth)
+    steps = report.solution.n_accepted
+    return max(usual, EPS * math.sqrt(steps) * 10 ** min(max(growth, 0.0), 300.0))
+
+
 def _is_missed(report: Report, record: ErrorRecord) -> bool:
     """Over z0 and all parameters."""
     error = size(record) or 0.0
-    return error > ROUND_OFF[report.config.dtype] and error > 10 * (record.uncertainty or 0.0)
+    return error > _round_off(report) and error > 10 * (record.uncertainty or 0.0)
 
 
 def _is_missed_in_times(report: Report, times: TimesError) -> bool:
-    limits = (ROUND_OFF[report.config.dtype], 10 * (times.uncertainty or 0.0))
+    limits = (_round_off(report), 10 * (times.uncertainty or 0.0))
     return (size(times) or 0.0) > max(*limits, 10 * _discretisation(report))
 
 
@@ -88,7 +111,7 @@ def _discretisation(report: Report) -> float:
 
 def _off(report: Report, record: ErrorRecord) -> dict[str, float]:
     """Relative error of each tensor that is off, the worst first."""
-    limit = ROUND_OFF[report.config.dtype]
+    limit = _round_off(report)
     off = {
         name: part.relative_l2
         for name, part in record.by_parameter.items()
@@ -109,7 +132,7 @@ def _is_rounding(report: Report, part: ParameterError) -> bool:
     truth = report.references.discrete
     if report.config.dtype != "float32" or not isinstance(truth, ReferenceRecord):
         return False
-    return (part.absolute_l2 or 0.0) <= ROUND_OFF["float32"] * truth.norm
+    return (part.absolute_l2 or 0.0) <= _round_off(report) * truth.norm
 
 
 def _where(off: dict[str, float]) -> str:
@@ -139,7 +162,7 @@ def _is_right(report: Report, method: MethodRecord) -> bool:
     if record.times is not None and _is_missed_in_times(report, record.times):
         return False
     error = size(record)
-    return error is not None and error < ROUND_OFF[report.config.dtype] and not _off(report, record)
+    return error is not None and error < _round_off(report) and not _off(report, record)
 
 
 RULE = Rule("ND201", "error", detect)
