@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from node_diag.errors import ProblemError
 from node_diag.field import Field, leaves
 from node_diag.gradients.base import loss_vjp
 from node_diag.gradients.vjp import derivatives
@@ -19,6 +20,8 @@ from node_diag.records import Dependence
 from node_diag.solvers.solution import Solution
 
 POINTS = 5
+ASIDE = 1e-3
+"""How far from the states, relative and absolute, it is looked whether the loss sees them."""
 
 
 def inspect(problem: Problem, solution: Solution) -> Dependence:
@@ -33,6 +36,7 @@ def inspect(problem: Problem, solution: Solution) -> Dependence:
     points = [(times[i], solution.checkpoints[i].double().cpu()) for i in chosen]
     zs = solution.zs.detach().double().cpu()
     cotangents, direct = loss_vjp(problem, zs)
+    unused = _unused(problem, zs, cotangents)
     reached = set(direct)
     strangers: dict[int, Tensor] = {}
     field, own = Field(problem), {id(p) for p in problem.params.values()}
@@ -51,12 +55,24 @@ def inspect(problem: Problem, solution: Solution) -> Dependence:
         unregistered=[_described(problem, leaf) for leaf in strangers.values()],
         uses_time=_uses_time(field, points, times),
         declared_autonomous=problem.autonomous,
-        unused_times=[
-            tau
-            for tau, cotangent in zip(problem.ts[1:], cotangents, strict=True)
-            if not bool(cotangent.any())
-        ],
+        unused_times=[tau for tau, zero in zip(problem.ts[1:], unused, strict=True) if zero],
+        stationary=not bool(cotangents.any()) and not all(unused),
     )
+
+
+def _unused(problem: Problem, zs: Tensor, cotangents: Tensor) -> list[bool]:
+    """Times whose states the loss does not see: its derivative is zero there and beside them.
+
+    Where a model fits its data exactly it is zero as well, but not beside.
+    """
+    zero = [not bool(row.any()) for row in cotangents]
+    if not any(zero):
+        return zero
+    try:
+        beside, _ = loss_vjp(problem, zs * (1 + ASIDE) + ASIDE)
+    except ProblemError:  # the loss may not be defined there
+        return zero
+    return [here and not bool(row.any()) for here, row in zip(zero, beside, strict=True)]
 
 
 def _frozen(problem: Problem) -> list[str]:

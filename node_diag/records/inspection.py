@@ -108,6 +108,8 @@ class Dependence(Record):
     declared_autonomous: bool | None = None
     unused_times: list[float] = []
     """Observation times whose state the loss does not depend on."""
+    stationary: bool = False
+    """Whether the loss depends on the states, and its derivative is exactly zero where they are."""
 
 
 class Coupling(Record):

@@ -4,7 +4,8 @@ Nothing then comes back from those observation times: a detach() or .item() in t
 that picks one time only, or a loss that is flat there. If it is none of them, every gradient is
 zero but for what the loss takes from the parameters directly.
 
-Detected: ∂L/∂z is exactly zero at some observation times.
+Detected: ∂L/∂z is exactly zero at some observation times, and at states beside theirs as well.
+Where it is zero at the solved states only, the loss is stationary (a perfect fit): that is a note.
 
 What to do: look at the loss; observation times that are not used may be left out.
 """
@@ -18,6 +19,16 @@ from node_diag.records import Finding, Report
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     """One finding; no more than a note while other observation times count."""
     found = report.inspection.dependence if report.inspection else None
+    if found is not None and found.stationary:
+        yield rule.finding(
+            "the loss is stationary at the solved states, as for a perfect fit: its derivative "
+            "there is exactly zero, and there is no gradient to judge but what the loss takes from "
+            "the parameters directly",
+            "judge the gradient where the model does not fit yet; the problem is shown by "
+            f"node-diag show {report.config.problem}",
+            None,
+            stationary=True,
+        ).model_copy(update={"severity": "info"})
     if found is None or not found.unused_times:
         return
     total, unused = len(report.problem.ts) - 1, len(found.unused_times)
