@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from node_diag.errors import ProblemError
 from node_diag.field import Field
+from node_diag.measure.operations import Operations
 from node_diag.problem import Problem
 
 ELSEWHERE = 0.37
@@ -27,7 +27,7 @@ ROUNDINGS = 8
 _CASTS = (torch.ops.aten._to_copy, torch.ops.aten.copy_)
 
 
-class _Rounding(TorchDispatchMode):
+class _Rounding(Operations):
     """Moves what is cast from float64 to fewer digits by a few roundings, some up and some down.
 
     Not all in one direction: a norm that is divided by would take that out again.
@@ -35,20 +35,19 @@ class _Rounding(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.found = False
+        self.any = False
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        if func.overloadpacket in _CASTS and _loses_digits(out, args):
-            self.found = True
-            eps = ROUNDINGS * torch.finfo(out.dtype).eps
-            turns = torch.ones(out.numel(), dtype=out.dtype, device=out.device)
-            turns[::3] = -1
-            out.mul_(1 + eps * turns.reshape(out.shape))
-        return out
+    def done(self, func: Any, args: tuple[Any, ...], found: Any) -> None:
+        """A cast returns something else from now on."""
+        if func.overloadpacket not in _CASTS or not _loses_digits(found, args):
+            return
+        self.any = True
+        turns = torch.ones(found.numel(), dtype=found.dtype, device=found.device)
+        turns[::3] = -1
+        found.mul_(1 + ROUNDINGS * torch.finfo(found.dtype).eps * turns.reshape(found.shape))
 
 
-def _loses_digits(out: Any, args: Any) -> bool:
+def _loses_digits(out: Any, args: tuple[Any, ...]) -> bool:
     if not isinstance(out, Tensor) or not out.is_floating_point() or out.dtype == torch.float64:
         return False
     return any(isinstance(x, Tensor) and x.dtype == torch.float64 for x in args)
@@ -68,4 +67,4 @@ def rounds_inside(problem: Problem) -> bool:
     except ProblemError:  # f may not be defined there, or not be looked into
         return False
     change = torch.linalg.vector_norm(moved - plain)
-    return rounding.found and bool(change > VISIBLE * torch.linalg.vector_norm(plain))
+    return rounding.any and bool(change > VISIBLE * torch.linalg.vector_norm(plain))
