@@ -128,7 +128,8 @@ def _through(
                     if result is None:
                         broken = True
                         continue
-                    store.put(cell, result)
+                    if "failure" not in result:  # what failed is tried again the next time
+                        store.put(cell, result)
                     left.remove(cell)
                     yield cell, result
             except BaseException:
@@ -141,7 +142,6 @@ def _through(
                 deaths[cell.key] += 1
                 if deaths[cell.key] > ATTEMPTS:
                     result = {"failure": "its process was killed, each time it was tried"}
-                    store.put(cell, result)
                     left.remove(cell)
                     yield cell, result
 

@@ -34,6 +34,8 @@ def exponent(x: Sequence[float], y: Sequence[float]) -> Exponent:
 
     if len(x) < 3:
         raise ValueError("an exponent and its confidence take three points")
+    if len(set(y)) == 1:  # a constant has no residuals to divide by
+        return Exponent(0.0, 0.0)
     line: Any = linregress([math.log(a) for a in x], [math.log(b) for b in y])
     quantile = float(t.ppf((1 + CONFIDENCE) / 2, len(x) - 2))
     return Exponent(float(line.slope), quantile * float(line.stderr))

@@ -83,7 +83,7 @@ def _told(
         yield cell, result
 
 
-def _measure(name: str, **arguments: Any) -> dict[str, Any]:
+def _measure(name: str, /, **arguments: Any) -> dict[str, Any]:
     """In a worker: one cell of an experiment."""
     return EXPERIMENTS.load(name).measure(**arguments)
 

@@ -1,4 +1,4 @@
-"""Cells are computed once, whatever interrupts them, and a failing one is a result."""
+"""Cells are computed once, whatever interrupts them, and a failing one stops no other."""
 
 import json
 import os
@@ -93,9 +93,12 @@ def test_results_of_something_else_are_not_taken(tmp_path: Path, marks: Path, ch
     assert Store(tmp_path, stamp).get(asked) is None
 
 
-def test_a_failing_cell_is_a_result(tmp_path: Path, marks: Path) -> None:
-    found = list(run(cells(marks, 1), fails, Store(tmp_path / "cells", ""), here))
-    assert [result for _, result in found] == [{"failure": "ValueError: no 0"}]
+def test_a_failing_cell_stops_no_other_and_is_tried_again(tmp_path: Path, marks: Path) -> None:
+    store = Store(tmp_path / "cells", "")
+    found = {c.key: result for c, result in run(cells(marks, 2), fails, store, here)}
+    assert found == {f"cell{x}": {"failure": f"ValueError: no {x}"} for x in range(2)}
+    again = {c.key: result for c, result in run(cells(marks, 2), double, store, here)}
+    assert again == {"cell0": {"double": 0}, "cell1": {"double": 2}}
 
 
 def test_a_cell_that_kills_its_process_takes_no_other_with_it(tmp_path: Path, marks: Path) -> None:
