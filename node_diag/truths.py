@@ -14,7 +14,7 @@ from node_diag.errors import NoReferenceError, ProblemError, SolveError
 from node_diag.field import Field
 from node_diag.gradients.base import Setup
 from node_diag.problem import Problem
-from node_diag.records import Inspection, Repeatability
+from node_diag.records import Inspection, Repeatability, Switch
 from node_diag.references.base import Reference, flat_inputs, slices
 from node_diag.references.exact import confirmed, exact_reference, held_against
 from node_diag.references.finite_difference import frozen_reference, unfrozen_reference
@@ -126,35 +126,50 @@ def trusted(truth: Truth, inspection: Inspection) -> Truth:
     """The continuous truth, unless what f is like takes away what it rests on."""
     if isinstance(truth, NoReferenceError):
         return truth
-    exact = truth.kind == "exact"  # it needs no derivative of f, but that of the loss
+    reason = _refusal(inspection, exact=truth.kind == "exact")
+    return NoReferenceError(reason) if reason else truth
+
+
+def _refusal(inspection: Inspection, *, exact: bool) -> str:
+    """Why it cannot be trusted; a closed form needs no derivative of f, but that of the loss."""
     for wrong in inspection.derivatives:
         if exact and wrong.function == "f":
             continue
         if wrong.input == "t":  # neither z0 nor the parameters are reached through the time
             continue
-        return NoReferenceError(
+        return (
             f"autograd does not give the derivative of {wrong.function} in {wrong.input}: along a "
             f"random line it says {wrong.autograd:.6g}, differences say {wrong.differences:.6g}"
         )
     for kink in inspection.on_kinks:
         if not (exact and kink.function == "f"):
             below, above = kink.slopes
-            return NoReferenceError(
+            return (
                 f"{kink.function} has a kink in {kink.input} just where the trajectory is: along "
                 f"a random line its slope is {below:.6g} on one side and {above:.6g} on the "
                 "other, so there is no gradient"
             )
-    for switch in [] if exact else inspection.switches:
-        if switch.jump and switch.by_parameter:
-            return NoReferenceError(
-                f"f jumps by {switch.jump:.1e} (relative) at t = {switch.times[0]:.6g}, a time "
-                f"that the parameter {switch.by_parameter} decides; autograd leaves out what "
-                "moving the jump does"
-            )
-        if switch.jump and switch.in_state:
-            return NoReferenceError(
-                f"f jumps by {switch.jump:.1e} (relative) at t = {switch.times[0]:.6g}, when the "
-                f"state crosses a {switch.operation}; the sensitivities jump there too, which "
-                "autograd does not know"
-            )
-    return truth
+    return "" if exact else next(filter(None, map(_jumps, inspection.switches)), "")
+
+
+def _jumps(switch: Switch) -> str:
+    """Why a jump leaves no truth by the sensitivity equations; empty if it does."""
+    at = switch.times[0] if switch.moved_at is None else switch.moved_at
+    jumps = f"f jumps by {switch.jump:.1e} (relative) at t = {at:.6g}"
+    if switch.by_parameter:
+        return (
+            f"{jumps}, a time that the parameter {switch.by_parameter} decides; autograd leaves "
+            "out what moving the jump does"
+        )
+    if switch.in_state:
+        return (
+            f"{jumps}, when the state crosses a {switch.operation}; the sensitivities jump there "
+            "too, which autograd does not know"
+        )
+    if switch.unjudged:
+        return (
+            f"{jumps} and at many other times, of which those in {switch.unjudged} intervals were "
+            "not looked into: the state or a parameter may decide them, and autograd would leave "
+            "out what that does"
+        )
+    return ""

@@ -8,8 +8,7 @@ trajectory, are cheap and see it; so do those at the points at which a reference
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -20,6 +19,7 @@ from torch import Tensor
 from node_diag.errors import ProblemError
 from node_diag.field import Field
 from node_diag.gradients.vjp import derivatives
+from node_diag.inspection.nudges import moved
 from node_diag.problem import Problem
 from node_diag.records import DerivativeMismatch, OnKink, label
 from node_diag.references import ladder
@@ -153,25 +153,10 @@ def _used(problem: Problem, states: Tensor) -> set[str]:
         here = float(problem.loss_of(states))
         found: set[str] = set()
         for name, p in problem.params.items():
-            with _moved([p], [torch.ones_like(p) * 1e-3]):
+            with moved([p], [torch.ones_like(p) * 1e-3]):
                 if float(problem.loss_of(states)) != here:
                     found.add(label(name))
     return found
-
-
-@contextmanager
-def _moved(tensors: Sequence[Tensor], lines: Sequence[Tensor]) -> Generator[None]:
-    """The tensors plus the lines, for a while; they come back to the last bit."""
-    before = [x.detach().clone() for x in tensors]
-    with torch.no_grad():
-        for x, line in zip(tensors, lines, strict=True):
-            x.add_(line)
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for x, old in zip(tensors, before, strict=True):
-                x.copy_(old)
 
 
 def _compare(what: Literal["f", "loss"], scalar: _Scalar, t: float) -> list[Found]:
@@ -240,7 +225,7 @@ def _differences(scalar: _Scalar, name: str, lines: Sequence[Tensor]) -> ladder.
         ends = np.empty((2, steps.size))
         for i, step in enumerate(steps * reach[0]):
             for side, sign in enumerate((1, -1)):
-                with _moved(group, [sign * step * line for line in lines]), torch.no_grad():
+                with moved(group, [sign * step * line for line in lines]), torch.no_grad():
                     ends[side, i] = float(scalar.call())
         return ladder.taken(ends[0], ends[1], 2 * steps * reach[0], middle)
 

@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from node_diag.errors import ProblemError
 from node_diag.field import Field
-from node_diag.measure.trajectory import states_at
+from node_diag.inspection.nudges import line, moved, own_size
+from node_diag.measure.trajectory import DenseOutput
 from node_diag.problem import Problem
-from node_diag.references.branches import Pattern, Watch
+from node_diag.references.branches import Pattern, Watch, swayed
 from node_diag.solvers.solution import Solution
 from node_diag.solvers.tableau import Tableau
 
 MOST_POINTS = 400
 PER_STEP = 4
 """Points of the trajectory in every accepted step; fewer where there are many steps."""
-NUDGE, MOST_MOVERS = 1e-6, 16
-"""Relative change of a parameter that may move a jump; entries of a parameter that is tried."""
+JUMP = 1e-6
+"""Relative difference of f across a switch above which it is a jump."""
+SWAY = 1e-4
+"""Relative change of the state and the parameters that shows what depends on them."""
 
 
 class ForwardPath:
-    """F along the dense output of the forward solve."""
+    """F along the dense output of the forward solve, in float64 and with parameters of its own.
+
+    Attributes:
+        times: points of the trajectory, t0 and t1 among them.
+        sizes: largest |f| of every component at them.
+        state_line, lines: random directions in z and in every parameter, as large as they are.
+        reads: whether f was seen to read a tensor into Python.
+        differentiates: whether f differentiates something itself, so that a kink makes it jump.
+    """
 
     def __init__(self, problem: Problem, tableau: Tableau, solution: Solution) -> None:
-        self.problem, self.tableau, self.solution = problem, tableau, solution
-        self.field = Field(problem)
-        self.reads = False
+        self.problem = problem.to(torch.float64, torch.device("cpu"), copy=True)
+        checkpoints = [z.double().cpu() for z in solution.checkpoints]
+        self._dense = DenseOutput(self.problem, tableau, replace(solution, checkpoints=checkpoints))
+        self.field = Field(self.problem)
+        self.reads = self.differentiates = False
         edges = np.asarray([*solution.grid.starts(), solution.grid.t1])
         per_step = max(1, min(PER_STEP, MOST_POINTS // max(1, len(edges) - 1)))
         parts = np.arange(per_step) / per_step
@@ -38,10 +53,16 @@ class ForwardPath:
         self.states = dict(zip(self.times, self._at(np.asarray(self.times)), strict=True))
         self.values: dict[float, Tensor] = {}
         self.sizes = torch.stack([self.value(t).abs() for t in self.times]).amax(0)
+        largest = torch.stack([z.abs() for z in self.states.values()]).amax(0)
+        self.state_line = line(torch.where(largest > 0, largest, 1.0))
+        self.lines = {
+            name: line(own_size(p), seed)
+            for seed, (name, p) in enumerate(self.problem.params.items(), start=1)
+        }
+        self._swayed: dict[float, list[Tensor] | None] = {}
 
     def _at(self, times: np.ndarray) -> list[Tensor]:
-        found = states_at(self.problem, self.tableau, self.solution, times)
-        return [torch.as_tensor(z).to(self.problem.flat_z0()) for z in found]
+        return [torch.as_tensor(z) for z in self._dense(times)]
 
     def state(self, t: float) -> Tensor:
         """Z(t), (D,)."""
@@ -57,47 +78,46 @@ class ForwardPath:
 
     def value_at(self, t: float, z: Tensor) -> Tensor:
         """F anywhere."""
-        time = torch.tensor(t, dtype=z.dtype, device=z.device)
         with torch.no_grad():
-            return self.field(time, z).detach()
+            return self.field(torch.tensor(t, dtype=z.dtype), z).detach()
 
     def move(self, early: float, late: float) -> np.ndarray:
         """|f(late) − f(early)| of every component, relative to its largest value, (D,)."""
-        change = (self.value(late) - self.value(early)).abs()
-        return torch.where(self.sizes > 0, change / self.sizes, 0.0).double().cpu().numpy()
+        return self.relative(self.value(late) - self.value(early)).numpy()
 
-    def mover(self, t: float) -> str:
-        """A parameter by which the jump just before t can be moved past t; empty if there is none.
-
-        One that f jumps in, at a fixed time and state, when it is changed by a millionth.
-        """
-        z = self.state(t)
-        here = self.value(t)
-        params = {name: p.detach() for name, p in self.problem.params.items()}
-        for name, p in params.items():
-            if p.numel() > MOST_MOVERS:
-                continue
-            for sign in (1, -1):
-                moved = {**params, name: p + sign * NUDGE * p.abs().clamp(min=1e-3)}
-                try:
-                    with torch.no_grad():
-                        time = torch.tensor(t, dtype=z.dtype, device=z.device)
-                        there = self.field.with_params(moved)(time, z).detach()
-                except ProblemError:
-                    continue
-                change = torch.where(self.sizes > 0, (there - here).abs() / self.sizes, 0.0)
-                if float(change.max()) > 1e3 * NUDGE:
-                    return name
-        return ""
+    def relative(self, change: Tensor) -> Tensor:
+        """|change| of f in every component, relative to its largest value on the trajectory."""
+        return torch.where(self.sizes > 0, change.abs() / self.sizes, 0.0)
 
     def pattern(self, t: float) -> Pattern:
         """Branches on the trajectory."""
-        return self.watched(t, self.state(t))[1]
-
-    def watched(self, t: float, z: Tensor) -> tuple[Tensor, Pattern]:
-        """F anywhere, and its branches there."""
-        time = torch.tensor(t, dtype=z.dtype, device=z.device)
+        z, time = self.state(t), torch.tensor(t, dtype=torch.float64)
         with torch.no_grad(), Watch() as watch:
-            value = self.field(time, z).detach()
+            value = self.field(time, z)
+        self.values[t] = value.detach()
         self.reads = self.reads or watch.reads
-        return value, watch.pattern
+        self.differentiates = self.differentiates or watch.differentiates
+        return watch.pattern
+
+    def swayed(self, t: float) -> list[Tensor] | None:
+        """By operation, the entries of its branch whose inputs depend on the state or parameters.
+
+        Not on what they are, but whether they change at this time; None where that cannot be told.
+        """
+        if t not in self._swayed:
+            self._swayed[t] = self._sway(t)
+        return self._swayed[t]
+
+    def _sway(self, t: float) -> list[Tensor] | None:
+        z, time = self.state(t), torch.tensor(t, dtype=torch.float64)
+        params = self.problem.params
+        try:
+            with torch.no_grad():
+                with Watch(inputs=True) as here:
+                    self.field(time, z)
+                lines = [SWAY * self.lines[name] for name in params]
+                with moved(list(params.values()), lines), Watch(inputs=True) as there:
+                    self.field(time, z + SWAY * self.state_line)
+        except ProblemError:
+            return None
+        return swayed(here.pattern, there.pattern)

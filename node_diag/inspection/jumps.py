@@ -3,58 +3,71 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Set
 
 import numpy as np
-import torch
 
-from node_diag.inspection.forward_path import ForwardPath
+from node_diag.inspection.deciders import decider
+from node_diag.inspection.forward_path import JUMP, ForwardPath
 from node_diag.records import Switch
 
 BISECTIONS = 40
 LOCATED = 6
-"""Switches that are located and looked at from both sides, for each operation."""
-JUMP = 1e-6
-"""Relative difference of f across a switch above which it is a jump."""
+"""Switches that are shown, for each operation."""
 STANDS_OUT = 1.5
 """Times what a component moves over the neighbouring intervals."""
 SETTLED = 6
 """Bisections after which a smooth f is known by how its change shrinks."""
+PATIENCE, EXAMINED = 12, 48
+"""Intervals in a row without a jump after which no other is expected; most that are examined."""
 
 
-def unnamed_jumps(path: ForwardPath) -> list[Switch]:
-    """``if z > 1:`` in Python, atan2, a cast to integers: f itself shows them, where it moves most.
+def unnamed_jumps(path: ForwardPath, known: Set[float]) -> list[Switch]:
+    """``if z > 1:`` in Python, atan2, a table: f itself shows them, where it moves most.
 
     Each component by itself: a slow one may jump beside a fast one.
+
+    Args:
+        path: where f is evaluated.
+        known: starts of intervals in which an operation is seen to step.
     """
-    moves = np.stack([path.move(a, b) for a, b in itertools.pairwise(path.times)])
     found: list[Switch] = []
-    for i in _standing_out(moves):
-        early, late, jump = _steepest(path, path.times[i], path.times[i + 1])
+    standing = [i for i in _standing_out(path) if path.times[i] not in known]
+    since = 0
+    for n, i in enumerate(standing):
+        if since == PATIENCE:
+            break
+        decided = any(one.moved_at is not None for one in found)
+        if n == EXAMINED or (decided and len(found) >= LOCATED):
+            if not decided:
+                found[0].unjudged = len(standing) - n
+            break
+        _, late, jump = _steepest(path, path.times[i], path.times[i + 1])
+        since += 1
         if jump > JUMP:
-            mixed = path.value_at(late, path.state(early))
-            f_early, f_late = path.value(early), path.value(late)
-            in_state = bool(torch.dist(mixed, f_early) < torch.dist(mixed, f_late))
+            since = 0
+            in_state, mover = (False, "") if decided else decider(path, late)
             found.append(
                 Switch(
-                    operation="jump" if not path.reads else "if",
-                    crossings=1, times=[late], jump=jump, in_state=in_state,
-                    by_parameter="" if in_state else path.mover(late),
+                    operation="if" if path.reads else "jump",
+                    crossings=1, times=[late], jump=jump, in_state=in_state, by_parameter=mover,
+                    moved_at=late if in_state or mover else None,
                 )
             )  # fmt: skip
     return [together(found[0].operation, found)] if found else []
 
 
-def _standing_out(moves: np.ndarray) -> list[int]:
+def _standing_out(path: ForwardPath) -> list[int]:
     """Intervals over which a component moves more than over both neighbours, the clearest first.
 
     A smooth f, at points this close, moves about as much over neighbouring intervals.
     """
+    moves = np.stack([path.move(a, b) for a, b in itertools.pairwise(path.times)])
     around = np.pad(moves, ((1, 1), (0, 0)))
     neighbours = np.maximum(around[:-2], around[2:])
     with np.errstate(all="ignore"):
         lead = np.where(moves > JUMP, moves / neighbours, 0.0).max(axis=1)
-    clearest = np.argsort(-lead)[: 2 * LOCATED]
-    return sorted(int(i) for i in clearest if lead[i] > STANDS_OUT)
+    return [int(i) for i in np.argsort(-lead, kind="stable") if lead[i] > STANDS_OUT]
 
 
 def _steepest(path: ForwardPath, early: float, late: float) -> tuple[float, float, float]:
@@ -83,4 +96,6 @@ def together(name: str, many: list[Switch]) -> Switch:
         jump=max(one.jump for one in many),
         in_state=any(one.in_state for one in many),
         by_parameter=next((one.by_parameter for one in many if one.by_parameter), ""),
+        moved_at=next((one.moved_at for one in many if one.moved_at is not None), None),
+        unjudged=sum(one.unjudged for one in many),
     )

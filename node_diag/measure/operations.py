@@ -18,9 +18,14 @@ class Operations(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
+        given = self.given(func, args)
         found = func(*args, **kwargs) if kwargs else func(*args)
-        self.done(func, args, found)
+        self.done(func, given, found)
         return found
+
+    def given(self, func: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """What :meth:`done` is told the operation was given, before it is done."""
+        return args
 
     def done(self, func: Any, args: tuple[Any, ...], found: Any) -> None:
         """An operation was done: the operator, its positional arguments, what it returned."""

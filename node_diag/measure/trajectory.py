@@ -21,24 +21,43 @@ DEPARTED = 1e-2
 """Relative error at which a reverse-time state has left the trajectory."""
 
 
-def states_at(problem: Problem, tableau: Tableau, solution: Solution, times: Array) -> Array:
-    """Dense output of the forward solve at ``times`` (n,) → (n, D), from its checkpoints."""
-    f = Field(problem)
-    starts = np.asarray(solution.grid.starts())
-    sign = np.sign(solution.grid.t1 - solution.grid.t0)
-    steps = np.clip(
-        np.searchsorted(sign * starts, sign * times, side="right") - 1, 0, len(starts) - 1
-    )
-    found = np.empty((len(times), problem.layout.numel))
-    with torch.no_grad():
+class DenseOutput:
+    """The forward solve between its steps, from its checkpoints; one step's stages are kept."""
+
+    def __init__(self, problem: Problem, tableau: Tableau, solution: Solution) -> None:
+        self._f, self._n = Field(problem), problem.layout.numel
+        self._tableau, self._solution = tableau, solution
+        self._starts = np.asarray(solution.grid.starts())
+        self._kept: tuple[int, Array] | None = None
+
+    def __call__(self, times: Array) -> Array:
+        """Its states at ``times`` (n,) → (n, D)."""
+        grid, starts = self._solution.grid, self._starts
+        sign = np.sign(grid.t1 - grid.t0)
+        steps = np.clip(
+            np.searchsorted(sign * starts, sign * times, side="right") - 1, 0, len(starts) - 1
+        )
+        found = np.empty((len(times), self._n))
         for i in np.unique(steps):
             mine = np.flatnonzero(steps == i)
-            h, t, z = solution.grid.h[i], float(starts[i]), solution.checkpoints[i]
-            ks, _ = stages(f, Step.make(tableau, t, h, z), z)
-            weights = dense_matrix(tableau, (times[mine] - t) / h) * h
-            k = torch.stack(ks).double().cpu().numpy()
-            found[mine] = z.double().cpu().numpy() + weights @ k
-    return found
+            h, z = grid.h[i], self._solution.checkpoints[i]
+            weights = dense_matrix(self._tableau, (times[mine] - float(starts[i])) / h) * h
+            found[mine] = z.double().cpu().numpy() + weights @ self._stages(int(i))
+        return found
+
+    def _stages(self, i: int) -> Array:
+        if self._kept is None or self._kept[0] != i:
+            t, z = float(self._starts[i]), self._solution.checkpoints[i]
+            with torch.no_grad():
+                step = Step.make(self._tableau, t, self._solution.grid.h[i], z)
+                ks, _ = stages(self._f, step, z)
+            self._kept = i, torch.stack(ks).double().cpu().numpy()
+        return self._kept[1]
+
+
+def states_at(problem: Problem, tableau: Tableau, solution: Solution, times: Array) -> Array:
+    """Dense output of the forward solve at ``times`` (n,) → (n, D)."""
+    return DenseOutput(problem, tableau, solution)(times)
 
 
 @dataclass(frozen=True)

@@ -59,9 +59,13 @@ class Switch(Record):
     jump: Real
     """Largest relative jump of f across them; 0 for a kink."""
     in_state: bool
-    """Whether the state decides when it jumps; else the time alone does."""
+    """Whether the state decides when it jumps; else a parameter or the time alone does."""
     by_parameter: str = ""
     """A parameter that moves the jump."""
+    moved_at: float | None = None
+    """Where that was seen, of the state or a parameter."""
+    unjudged: int = 0
+    """Intervals with crossings of which it was not found out what decides."""
 
 
 class Stability(Record):
@@ -99,7 +103,10 @@ class Dependence(Record):
     """What reaches the loss."""
 
     unreached: list[str]
-    """Parameters that neither f (at five points of the trajectory) nor the loss uses."""
+    """Parameters through which no gradient flows, of f (at five points of the trajectory) or of the
+    loss."""
+    without_gradient: list[str] = []
+    """Those of them that are read all the same: compared with something, detached."""
     frozen: list[str] = []
     """Parameters of the module that do not require a gradient."""
     unregistered: list[str] = []

@@ -188,11 +188,11 @@ def _before_the_end(
 def _zero(after: Watch, before: Watch) -> float:
     """Where between the two, as a part, the first change is if margins are straight lines."""
     parts: list[float] = []
-    for (_, new), (_, old), end, start in zip(
+    for new, old, end, start in zip(
         after.pattern, before.pattern, after.margins, before.margins, strict=False
     ):
-        if end is not None and start is not None and new.shape == old.shape == end.shape:
-            other = (new != old) & (end != start)
+        if end is not None and start is not None and new.taken.shape == old.taken.shape:
+            other = (new.taken != old.taken) & (end != start)
             parts += (end / (end - start))[other].clamp(0, 1).tolist()
     return max(parts, default=0.5)
 

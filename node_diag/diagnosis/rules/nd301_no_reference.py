@@ -42,7 +42,7 @@ def _explained(report: Report, which: str) -> bool:
     repeats = found.repeatability
     if max(repeats.spread, repeats.loss_spread) > ROUND_OFF[report.config.dtype]:
         return True
-    jumps = any(switch.jump and switch.in_state for switch in found.switches)
+    jumps = any(switch.moved_at is not None or switch.unjudged for switch in found.switches)
     wrong = any(mismatch.input != "t" for mismatch in found.derivatives)
     return which == "continuous" and (jumps or wrong or bool(found.on_kinks))
 

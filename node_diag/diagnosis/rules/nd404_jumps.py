@@ -2,11 +2,13 @@
 
 A switch (torch.where, a comparison, floor) changes the value of f at once. If the time alone
 decides, the gradient is defined, and an observation time at the switch lets the solver step onto
-it. If the state decides, dz/dz0 jumps as well when the trajectory crosses (a saltation matrix), and
-autograd leaves that jump out: every method is then off by it, and so are the sensitivity equations.
+it. If the state or a parameter decides, the sensitivities jump as well when the trajectory crosses
+(a saltation matrix), and autograd leaves that jump out: every method is then off by it, and so are
+the sensitivity equations.
 
 Detected: an operation changes its branch between neighbouring points of the trajectory, and f has
-different values on both sides.
+different values on both sides. Just past the jump, at the same time, f is evaluated with the state
+and the parameters nudged; if that leads back to before it, they decide.
 
 What to do: smooth the switch, or end the solve at the event and start another one.
 """
@@ -14,7 +16,7 @@ What to do: smooth the switch, or end the solve at the event and start another o
 from collections.abc import Iterable
 
 from node_diag.diagnosis.rule import Rule
-from node_diag.records import Finding, Report
+from node_diag.records import Finding, Report, Switch
 
 
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
@@ -22,15 +24,11 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     for switch in report.inspection.switches if report.inspection else []:
         if not switch.jump:
             continue
-        decides = "the state" if switch.in_state else "the time"
-        meaning = (
-            "autograd leaves out the jump of the sensitivities"
-            if switch.in_state
-            else "an observation time there lets the solver step onto it"
-        )
+        at = switch.times[0] if switch.moved_at is None else switch.moved_at
+        decides, meaning = _decided(switch)
         yield rule.finding(
-            f"f jumps by {switch.jump:.1e} (relative) at t = {switch.times[0]:.4g} "
-            f"({switch.operation}; {decides} decides): {meaning}",
+            f"f jumps by {switch.jump:.1e} (relative) at t = {at:.4g} "
+            f"({switch.operation}; {decides}): {meaning}",
             "smooth the switch, or solve up to it and start again from there; the problem is shown "
             f"by node-diag show {report.config.problem}",
             None,
@@ -38,7 +36,22 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
             times=switch.times,
             jump=switch.jump,
             in_state=switch.in_state,
+            by_parameter=switch.by_parameter,
+            unjudged=switch.unjudged,
         )
+
+
+def _decided(switch: Switch) -> tuple[str, str]:
+    """By what, and what that means."""
+    if switch.in_state or switch.by_parameter:
+        what = "the state" if switch.in_state else f"the parameter {switch.by_parameter}"
+        return f"{what} decides", "autograd leaves out the jump of the sensitivities"
+    if switch.unjudged:
+        return (
+            f"what decides was not found out in {switch.unjudged} intervals",
+            "if it is the state or a parameter, autograd leaves out a jump of the sensitivities",
+        )
+    return "the time decides", "an observation time there lets the solver step onto it"
 
 
 RULE = Rule("ND404", "warning", detect)
