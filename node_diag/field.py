@@ -183,9 +183,11 @@ def validate(problem: Problem) -> None:
                 hint = f"; it is called as f(t, z) with t of shape () and z of shape {shapes}"
             raise ProblemError(f"f of '{problem.name}' raised {said(error)} at t0{hint}") from error
         _check_value(problem, value)
-        # An in-place operation counts the version up, also one that left 0 at 0.
-        arguments = {"state": z0, "time": t0}
-        problem.mutated = [name for name, x in arguments.items() if x._version]
+        # An in-place operation counts the version up, also one that left 0 at 0; .data does not.
+        arguments = {"state": (z0, problem.flat_z0()), "time": (t0, t0.new_tensor(problem.t0))}
+        problem.mutated = [
+            name for name, (x, was) in arguments.items() if x._version or not torch.equal(x, was)
+        ]
         problem.loss_of(z0.repeat(len(problem.ts) - 1, 1))
     _require_all_params(problem)
 
@@ -201,24 +203,33 @@ def _require_all_params(problem: Problem) -> None:
     with torch.enable_grad():
         t0 = torch.tensor(problem.t0, dtype=problem.dtype, device=problem.device)
         field = Field(problem)
-        value = field(t0, problem.flat_z0())
+        held = held_leaves(field, t0, problem.flat_z0())
         others = {name: p.detach().clone() for name, p in problem.params.items()}
         z0 = problem.flat_z0()
         replaced = field.with_params(others)(t0, z0)
-    known = {id(p): name for name, p in problem.params.items()}
+    known = {p.data_ptr(): name for name, p in problem.params.items()}
     for leaf in leaves(replaced):
-        if id(leaf) in known:
+        if name := known.get(leaf.data_ptr()):
             raise ProblemError(
-                f"f uses a tensor that was computed from params['{known[id(leaf)]}'] outside of f; "
+                f"f uses a tensor that was computed from params['{name}'] outside of f; "
                 "compute it inside, so that it follows the parameter"
             )
-    for part in value if isinstance(value, tuple | list) else (value,):
-        strangers = [leaf for leaf in leaves(part) if id(leaf) not in known]
-        if strangers:
-            raise ProblemError(
-                f"f uses a tensor of shape {tuple(strangers[0].shape)} that requires grad but is "
-                "not in params: pass Problem(..., params={'name': tensor}), or detach it"
-            )
+    strangers = [leaf for leaf in held if leaf.data_ptr() not in known]
+    if strangers:
+        raise ProblemError(
+            f"f uses a tensor of shape {tuple(strangers[0].shape)} that requires grad but is "
+            "not in params: pass Problem(..., params={'name': tensor}), or detach it"
+        )
+
+
+def held_leaves(f: FlatField, t: Tensor, z: Tensor) -> list[Tensor]:
+    """Leaf tensors that f holds, told by their memory: those that two evaluations have in common.
+
+    What it makes anew, and the state it was given, may be leaves as well (``z.requires_grad_()``).
+    """
+    values = [f(t.clone(), z.clone()) for _ in range(2)]
+    first, second = ({leaf.data_ptr(): leaf for leaf in leaves(value)} for value in values)
+    return [leaf for where, leaf in first.items() if where in second]
 
 
 def leaves(value: Tensor) -> list[Tensor]:

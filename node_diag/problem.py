@@ -211,6 +211,9 @@ class Problem:
             originals = tensors_of(self.func)
             try:
                 func = copying.deepcopy(self.func)
+                for p in func.parameters():
+                    if not p.is_leaf:  # a scripted module's copies remember the originals
+                        p.detach_().requires_grad_()
                 move(func, dtype, device)
             except Exception:  # it holds a lock, or a tensor computed from others: leave it there
                 others = {name: elsewhere(x, dtype, device) for name, x in originals.items()}

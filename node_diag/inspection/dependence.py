@@ -6,15 +6,17 @@ Read off autograd's graphs at a few points of the trajectory; values decide abou
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from node_diag.errors import ProblemError
-from node_diag.field import Field, leaves
+from node_diag.field import Field, held_leaves
 from node_diag.gradients.base import loss_vjp
 from node_diag.gradients.vjp import derivatives
+from node_diag.measure.operations import Operations
 from node_diag.problem import Problem
 from node_diag.records import Dependence
 from node_diag.solvers.solution import Solution
@@ -39,18 +41,25 @@ def inspect(problem: Problem, solution: Solution) -> Dependence:
     unused = _unused(problem, zs, cotangents)
     reached = set(direct)
     strangers: dict[int, Tensor] = {}
-    field, own = Field(problem), {id(p) for p in problem.params.values()}
+    field, own = Field(problem), {p.data_ptr() for p in problem.params.values()}
+    with torch.no_grad(), _Read() as read:
+        problem.loss_of(zs)
     for t, z in points:
+        time = torch.tensor(t, dtype=torch.float64)
         with torch.enable_grad():
-            value = field(torch.tensor(t, dtype=torch.float64), z)
+            held = held_leaves(field, time, z)
+            with read:
+                value = field(time, z.clone())
         if not value.requires_grad:
             continue
-        strangers |= {id(leaf): leaf for leaf in leaves(value) if id(leaf) not in own}
+        strangers |= {leaf.data_ptr(): leaf for leaf in held if leaf.data_ptr() not in own}
         inputs = list(problem.params.values())
         found = derivatives(value.sum(), inputs) if inputs else []
         reached |= {n for n, g in zip(problem.params, found, strict=True) if g is not None}
+    unreached = [name for name in problem.params if name not in reached]
     return Dependence(
-        unreached=[name for name in problem.params if name not in reached],
+        unreached=unreached,
+        without_gradient=[n for n in unreached if problem.params[n].data_ptr() in read.places],
         frozen=_frozen(problem),
         unregistered=[_described(problem, leaf) for leaf in strangers.values()],
         uses_time=_uses_time(field, points, times),
@@ -75,6 +84,25 @@ def _unused(problem: Problem, zs: Tensor, cotangents: Tensor) -> list[bool]:
     return [here and not bool(row.any()) for here, row in zip(zero, beside, strict=True)]
 
 
+class _Read(Operations):
+    """Where the tensors lie that operations are given; jit's are the same ones by other names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: set[int] = set()
+
+    def done(self, func: Any, args: tuple[Any, ...], found: Any) -> None:
+        """Note them down."""
+        self._note(args)
+
+    def _note(self, values: Sequence[Any]) -> None:
+        for value in values:
+            if isinstance(value, Tensor) and value.layout == torch.strided:
+                self.places.add(value.data_ptr())
+            elif isinstance(value, tuple | list):
+                self._note(cast("Sequence[Any]", value))
+
+
 def _frozen(problem: Problem) -> list[str]:
     """Parameters of a module that do not require a gradient: left out on purpose, or not."""
     if not isinstance(problem.func, nn.Module):
@@ -91,7 +119,7 @@ def _described(problem: Problem, leaf: Tensor) -> str:
                 if name.startswith("_"):
                     continue
                 held: Sequence[object] = value if isinstance(value, list | tuple) else [value]
-                if any(one is leaf for one in held):
+                if any(isinstance(x, Tensor) and x.data_ptr() == leaf.data_ptr() for x in held):
                     return f"{f'{path}.' if path else ''}{name} ({shape})"
     return f"a tensor of {shape}"
 

@@ -5,8 +5,8 @@ where it is for ever. A tensor that f uses and that requires a gradient, but is 
 was assigned as a plain attribute, is not in .parameters(): no optimiser sees it, and its gradient
 is in no method's result.
 
-Detected: neither f at five points of the trajectory nor the loss depends on a parameter; or
-autograd's graph of f ends in a tensor that is no parameter.
+Detected: autograd goes from neither f at five points of the trajectory nor the loss to a parameter,
+which they may still read; or its graph of f ends, each time, in a tensor that is no parameter.
 
 What to do: use it or remove it; register tensors with nn.Parameter, lists with nn.ParameterList or
 nn.ModuleList.
@@ -30,13 +30,24 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     # One that f uses where autograd does not see it is ND205's.
     hidden = {wrong.input for wrong in inspection.derivatives}
     unreached = [name for name in found.unreached if label(name) not in hidden]
-    if unreached:
+    read = [name for name in unreached if name in found.without_gradient]
+    unused = [name for name in unreached if name not in read]
+    if unused:
         yield rule.finding(
-            f"{_listed(unreached)} cannot get a gradient: neither f nor the loss uses "
-            f"{'it' if len(unreached) == 1 else 'them'}",
-            f"use it in forward, or remove it; all parameters are shown by {show}",
+            f"{_listed(unused)} cannot get a gradient: evaluating f and the loss does not use "
+            f"{'it' if len(unused) == 1 else 'them'}",
+            "use it in forward each time (a value that was computed once and kept is cut off), or "
+            f"remove it; all parameters are shown by {show}",
             None,
-            parameters=unreached,
+            parameters=unused,
+        )
+    if read:
+        yield rule.finding(
+            f"{_listed(read)} cannot get a gradient: only operations through which none flows use "
+            f"{'it' if len(read) == 1 else 'them'} (a comparison, an index, detach())",
+            f"make what it does smooth, or hold it fixed; all parameters are shown by {show}",
+            None,
+            parameters=read,
         )
     if found.unregistered:
         yield rule.finding(
