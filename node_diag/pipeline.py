@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from node_diag import causes, parallel
+from node_diag import causes, parallel, timing
 from node_diag.assembly import Outcome, Request, assemble
 from node_diag.config import CheckConfig
 from node_diag.diagnosis.gates import gate_specs
@@ -27,7 +27,6 @@ from node_diag.inspection import (
     stability,
     switches,
 )
-from node_diag.measure.clock import Times, time_runs
 from node_diag.measure.counting import count
 from node_diag.measure.trajectory import deviation
 from node_diag.preparation import impatient, make_setup, prepare
@@ -38,15 +37,13 @@ from node_diag.references.second_order import second_order
 from node_diag.registry import METHODS
 from node_diag.solvers.integrate import integrate
 from node_diag.solvers.solution import Solution
-from node_diag.truths import Truths, reference_tasks, repeatable, trusted
+from node_diag.truths import Truths, reference_tasks, trusted
 
 __all__ = ["Request", "run_check"]
 
 Progress = Callable[[str], None]
 EVALUATIONS, HARMLESS = 100, 2**29
 """Evaluations of f in a check, over those of one solve; bytes that may wait for the collector."""
-MANY_CORES = 2**14
-"""Entries of a tensor from which torch may use several cores for it: half of what it starts at."""
 NOISY = (
     "; f gives another value each time it is evaluated, which no step size resolves: call .eval() "
     "on the module, or draw its random numbers once for each solve"
@@ -99,7 +96,7 @@ def _run_check(request: Request, progress: Progress, meanwhile: Callable[[], Non
     progress("looking at f")
     repeats = repeatability.inspect(problem)
     progress("forward solve")
-    if not repeatable(repeats, config.dtype):
+    if not repeats.all_repeats(config.dtype):
         setup = impatient(setup)
     solution, nfe = _forward(problem, setup, repeats)
     small = _is_small(problem, nfe)
@@ -112,7 +109,7 @@ def _run_check(request: Request, progress: Progress, meanwhile: Callable[[], Non
         outcome.method = loaded[outcome.name]
         outcome.second_order = done.get(f"{outcome.name}: second order")
     truths = Truths(*(done[f"{name} reference"] for name in Truths.__annotations__))
-    wrong, on_kinks = done["derivatives of f"]
+    wrong, on_kinks = done.get("derivatives of f", ([], []))
     if isinstance(truths.continuous, Reference) and not wrong:
         precise = problem.to(torch.float64, torch.device("cpu"))
         wrong = derivatives.look_closer(precise, truths.continuous.suspects)
@@ -121,10 +118,10 @@ def _run_check(request: Request, progress: Progress, meanwhile: Callable[[], Non
         # Differences of a rounded f are none.
         derivatives=[] if repeats.single_precision else wrong,
         on_kinks=[] if repeats.single_precision else on_kinks,
-        switches=done["kinks of f"],
-        stability=done["growth along the trajectory"],
+        switches=done.get("kinks of f", []),
+        stability=done.get("growth along the trajectory"),
         dependence=done["what f depends on"],
-        coupling=done["steps of the batch"],
+        coupling=done.get("steps of the batch"),
     )
     truths.continuous = trusted(truths.continuous, inspection)
     with uncollected(if_small=small):
@@ -154,9 +151,9 @@ def _first_look(
         first: references[first],
         **runs,
         **references,
-        **_inspection_tasks(problem, setup, solution),
+        **_inspection_tasks(problem, setup, solution, noisy=not repeats.f_repeats(config.dtype)),
     }
-    if config.order == 2 and repeatable(repeats, config.dtype):
+    if config.order == 2 and repeats.all_repeats(config.dtype):
         precise = problem.to(torch.float64, torch.device("cpu"))
         tasks |= {
             f"{o.name}: second order": partial(
@@ -177,23 +174,14 @@ def _second_look(
 ) -> Recommendation | None:
     """Causes, times and the recommendation; the outcomes are told theirs."""
     again, searching = causes.tasks(problem, setup, config, outcomes, truths)
-    timings = {
-        f"{outcome.name}: timing": partial(_time, outcome, problem, setup, config.repeat)
-        for outcome in outcomes
-        if outcome.run is not None
-    }
-    # One core is all that small tensors can use: then the other may do something else meanwhile.
-    together = _largest_tensor(problem) < MANY_CORES
-    done = parallel.compute({**again, **(timings if together else {})}, progress)
-    for name, timing in ({} if together else timings).items():
-        progress(name)
-        done[name] = timing()
-    for outcome in outcomes:
-        times = done.get(f"{outcome.name}: timing")
-        if isinstance(times, str):
-            outcome.run, outcome.failure = None, times
-        else:
-            outcome.times = times
+    times = {timing.NAME: partial(timing.time, outcomes, problem, setup, config.repeat)}
+    if timing.leaves_a_core(problem):
+        done = parallel.compute({**times, **again}, progress)
+    else:
+        done = parallel.compute(again, progress)
+        progress(timing.NAME)
+        done |= {name: measure() for name, measure in times.items()}
+    timing.record(done[timing.NAME], outcomes)
     return causes.record(done, searching, outcomes)
 
 
@@ -208,7 +196,7 @@ def _forward(problem: Problem, setup: Setup, repeats: Repeatability) -> tuple[So
     try:
         solution = integrate(f, problem.flat_z0(), problem.ts, setup.forward)
     except SolveError as error:
-        cause = "" if repeatable(repeats, str(problem.dtype).removeprefix("torch.")) else NOISY
+        cause = "" if repeats.all_repeats(str(problem.dtype).removeprefix("torch.")) else NOISY
         raise ProblemError(f"the forward solve failed ({error.reason}): {error}{cause}") from error
     with torch.no_grad():
         loss = float(problem.loss_of(solution.zs))
@@ -218,15 +206,21 @@ def _forward(problem: Problem, setup: Setup, repeats: Repeatability) -> tuple[So
 
 
 def _inspection_tasks(
-    problem: Problem, setup: Setup, solution: Solution
+    problem: Problem, setup: Setup, solution: Solution, *, noisy: bool
 ) -> dict[str, Callable[[], Any]]:
-    """Looking at f along the forward trajectory; what f raises there the solve would have met."""
+    """Looking at f along the forward trajectory; what f raises there the solve would have met.
+
+    Of a noisy f, only what it depends on: whatever compares values of it would see its noise.
+    """
     precise = problem.to(torch.float64, torch.device("cpu"))
+    depends = {"what f depends on": partial(_look, dependence.inspect, precise, solution)}
+    if noisy:
+        return depends
     return {
+        **depends,
         "derivatives of f": lambda: derivatives.inspect(precise, solution),
         "kinks of f": lambda: switches.inspect(problem, setup.forward.tableau, solution),
         "growth along the trajectory": partial(_look, stability.inspect, precise, setup, solution),
-        "what f depends on": partial(_look, dependence.inspect, precise, solution),
         "steps of the batch": partial(_look, coupling.inspect, problem, setup.forward, solution),
     }
 
@@ -271,24 +265,3 @@ def _follow(
     if path:
         tableau, atol = setup.forward.tableau, setup.backward.atol
         outcome.deviation = deviation(problem, tableau, solution, path, atol)
-
-
-def _time(outcome: Outcome, problem: Problem, setup: Setup, repeats: int | None) -> Times | str:
-    """Times, or why a user's method that went through once did not do so again."""
-    plain = Setup(setup.forward, setup.backward)
-    if isinstance(outcome.method, UserMethod):
-        problem = problem.to(problem.dtype, problem.device, copy=True)
-    try:
-        return time_runs(outcome.name, outcome.method, problem, plain, repeats)
-    except (ProblemError, SolveError) as error:
-        if not isinstance(outcome.method, UserMethod):
-            raise
-        return f"it went through once, and then: {error}"
-
-
-def _largest_tensor(problem: Problem) -> int:
-    """Entries of the largest tensor f may meet: the state, a parameter, a layer's activations."""
-    dims = [size for p in problem.params.values() for size in p.shape]
-    rows = max(shape[:-1].numel() for shape in problem.layout.shapes)
-    sizes = (p.numel() for p in problem.params.values())
-    return max(problem.layout.numel, rows * max(dims, default=1), *sizes)

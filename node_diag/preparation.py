@@ -16,7 +16,7 @@ from node_diag.registry import SOLVERS
 from node_diag.solvers.controller import largest_rms
 from node_diag.solvers.solution import Settings
 
-NOISY_STEPS = 2_000
+NOISY_STEPS = 500
 """Trials after which a solve of an f with random numbers in it is given up."""
 
 

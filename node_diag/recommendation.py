@@ -37,7 +37,6 @@ MOST_MEMORY = 256 * 2**20
 TIGHTEST = 1e-12
 MOST_EVALUATIONS = 200_000
 """Of f that a candidate may take."""
-MOST_STEPS = 20_000
 MORE_TRIES = 2
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from node_diag.config import CheckConfig
-from node_diag.diagnosis.rules.nd401_not_repeatable import ROUND_OFF
 from node_diag.errors import NoReferenceError, ProblemError, SolveError
 from node_diag.field import Field
 from node_diag.gradients.base import Setup
@@ -37,11 +36,6 @@ class Truths:
     unfrozen: Truth
 
 
-def repeatable(repeats: Repeatability, dtype: str) -> bool:
-    """Whether f and the loss give the same value for the same input, as far as rounding goes."""
-    return max(repeats.spread, repeats.loss_spread) <= ROUND_OFF[dtype]
-
-
 def reference_tasks(
     problem: Problem,
     setup: Setup,
@@ -50,8 +44,8 @@ def reference_tasks(
     repeats: Repeatability,
 ) -> dict[str, Callable[[], Truth]]:
     """References are computed in float64 on the CPU, at the parameters as they are."""
-    if not repeatable(repeats, config.dtype):
-        what = "f" if repeats.spread > ROUND_OFF[config.dtype] else "the loss"
+    if not repeats.all_repeats(config.dtype):
+        what = "the loss" if repeats.f_repeats(config.dtype) else "f"
         none = NoReferenceError(
             f"{what} gives another value each time it is evaluated, so there is no gradient to know"
         )

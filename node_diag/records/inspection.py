@@ -6,6 +6,9 @@ from typing import Literal
 
 from node_diag.records.base import Real, Record
 
+ROUND_OFF = {"float64": 1e-12, "float32": 1e-5}
+"""Relative spread of values of f or the loss that threads adding in another order may cause."""
+
 
 class Repeatability(Record):
     """What happened when f was evaluated three times at (t0, z0)."""
@@ -23,6 +26,14 @@ class Repeatability(Record):
     """Layers in training mode that draw random numbers or keep statistics."""
     single_precision: bool = False
     """Whether f of a float64 state has float32 digits, all or in part: there is a cast in it."""
+
+    def f_repeats(self, dtype: str) -> bool:
+        """Whether f gives the same value for the same input, as far as rounding goes."""
+        return self.spread <= ROUND_OFF[dtype]
+
+    def all_repeats(self, dtype: str) -> bool:
+        """The same of f and the loss."""
+        return self.f_repeats(dtype) and self.loss_spread <= ROUND_OFF[dtype]
 
 
 class DerivativeMismatch(Record):

@@ -114,7 +114,16 @@ def in_times(group: Group, scale: Vector, sigma: float) -> ladder.Ladder:
     except NoReferenceError:
         none = np.full(own.size, np.nan)
         return ladder.Ladder(
-            [], none[None], none, none, own, sigma, none, np.full(own.size, np.inf), none, 0 * own
+            levels=[],
+            differences=none[None],
+            sizes=none[None],
+            bends=none[None],
+            scale=own,
+            sigma=sigma,
+            value=none,
+            bar=np.full(own.size, np.inf),
+            chosen=none,
+            kink=np.zeros(own.size),
         )
 
 

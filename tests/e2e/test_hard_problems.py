@@ -163,3 +163,27 @@ def test_a_small_component_that_is_lost_in_reverse_time_is_named():
     (finding,) = [f for f in report.findings if f.code == "ND101"]
     assert "entry 1" in finding.message
     assert "ND103" not in codes(report)
+
+
+def test_a_random_f_is_said_to_be_that_and_nothing_else():
+    """Its noise looks like jumps, kinks and wrong derivatives to whatever compares values."""
+    net = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Dropout(0.3), nn.Linear(8, 2)).double()
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = net
+
+        def forward(self, t, z):
+            return self.net(z)
+
+    problem = Problem(
+        Net(), torch.ones(2, dtype=torch.float64), (0.0, 1.0), lambda zs: zs[-1].sum()
+    )
+    report = check(
+        problem, methods=["aca"], solver="rk4", step_size=0.1, max_grad_error=1e-2, repeat=1
+    )
+    assert codes(report) == {"ND401"}
+    assert report.summary.exit_code == 1
+    assert report.inspection.switches == []
+    assert report.inspection.dependence is not None

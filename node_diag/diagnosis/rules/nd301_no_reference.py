@@ -12,7 +12,6 @@ from collections.abc import Iterable
 
 from node_diag.diagnosis.rule import Rule, command
 from node_diag.diagnosis.rules.nd303_unknowable import MUCH
-from node_diag.diagnosis.rules.nd401_not_repeatable import ROUND_OFF
 from node_diag.records import Finding, MissingReference, Report
 
 
@@ -39,8 +38,7 @@ def _explained(report: Report, which: str) -> bool:
         return False
     if report.references.continuous.details.get("growth_of_perturbations", 0.0) > MUCH:
         return True
-    repeats = found.repeatability
-    if max(repeats.spread, repeats.loss_spread) > ROUND_OFF[report.config.dtype]:
+    if not found.repeatability.all_repeats(report.config.dtype):
         return True
     jumps = any(switch.moved_at is not None or switch.unjudged for switch in found.switches)
     wrong = any(mismatch.input != "t" for mismatch in found.derivatives)

@@ -15,17 +15,14 @@ from collections.abc import Iterable
 from node_diag.diagnosis.rule import Rule
 from node_diag.records import Finding, Report
 
-ROUND_OFF = {"float64": 1e-12, "float32": 1e-5}
-"""Relative spread of f's values that threads adding in another order may cause."""
-
 
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     """One finding, naming the layers or attributes it may come from."""
     if report.inspection is None:
         return
     found = report.inspection.repeatability
-    round_off = ROUND_OFF[report.config.dtype]
-    if found.loss_spread > round_off >= found.spread:
+    dtype = report.config.dtype
+    if found.f_repeats(dtype) and not found.all_repeats(dtype):
         yield rule.finding(
             f"the loss is not repeatable: the same states gave values {found.loss_spread:.1e} "
             "(relative) apart",
@@ -34,7 +31,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
             None,
             loss_spread=found.loss_spread,
         )
-    if not found.spread > round_off:
+    if found.f_repeats(dtype):
         return
     causes = [f"{name} in training mode" for name in found.suspects]
     causes += ["it draws random numbers"] if found.uses_random_numbers and not causes else []

@@ -1,10 +1,14 @@
 """Instruments: exact numbers on cases where they can be counted by hand."""
 
+from functools import partial
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from node_diag.config import CheckConfig
+from node_diag.errors import ProblemError
 from node_diag.field import Field
 from node_diag.gradients.base import Setup, run
 from node_diag.gradients.vjp import vjp, watching
@@ -133,11 +137,41 @@ def test_states_between_steps_backward_in_time():
 def test_timing_repeats_as_told_or_as_pays():
     problem = load("linear")
     setup = Setup(*[Settings(DOPRI5)] * 2)
-    assert time_runs("aca", METHODS.load("aca"), problem, setup, 2).repeats == 2
-    times = time_runs("aca", METHODS.load("aca"), problem, setup, None)
+    aca = {"aca": partial(run, "aca", METHODS.load("aca"), problem, setup)}
+    assert time_runs(aca, 2)["aca"].repeats == 2
+    times = time_runs(aca, None)["aca"]
     assert 1 <= times.repeats <= 5
     assert times.forward_s > 0
     assert times.backward_s > 0
+
+
+def test_methods_take_turns_so_that_all_meet_the_same_neighbours():
+    """A machine that gets slower and slower: a and b, equally fast, are told to be."""
+    seen = []
+
+    def one(name):
+        seen.append(name)
+        return SimpleNamespace(forward_s=float(len(seen)), backward_s=0.0)
+
+    times = time_runs({name: partial(one, name) for name in "ab"}, 4)
+    assert "".join(seen) == "abbaabba"
+    # Medians of 1, 4, 5, 8 and of 2, 3, 6, 7; one after the other they were 2.5 and 6.5.
+    assert times["a"].forward_s == times["b"].forward_s == 4.5
+
+
+def test_what_fails_at_its_second_turn_is_told_and_the_others_go_on():
+    turns = iter([SimpleNamespace(forward_s=1.0, backward_s=1.0)])
+
+    def fails():
+        try:
+            return next(turns)
+        except StopIteration:
+            raise ProblemError("not again") from None
+
+    fine = lambda: SimpleNamespace(forward_s=1.0, backward_s=2.0)  # noqa: E731
+    times = time_runs({"fails": fails, "fine": fine}, 3)
+    assert str(times["fails"]) == "not again"
+    assert times["fine"].repeats == 3
 
 
 def test_a_deep_graph_that_was_walked_can_be_let_go():

@@ -81,8 +81,10 @@ def test_steps_that_agree_by_chance_are_not_believed():
     """A function that oscillates far below the coarse steps: they see a mean slope of zero."""
     fast = 1e10
     found = ladder.climb(along(lambda x: math.sin(fast * x), 0.0), np.ones(1), EPS)
-    # At 1.8e-12 the argument moves by 0.018; the derivative is right or it is not known.
-    assert found.bar[0] == math.inf or abs(found.value[0] - fast) <= found.bar[0]
+    # At 4.7e-12 the argument moves by 0.05, where the sine is straight to 4e-4; the two finest
+    # pairs of steps agree on the derivative, and none coarser may be believed before them.
+    assert math.isfinite(found.bar[0])
+    assert abs(found.value[0] - fast) <= found.bar[0] < 0.1 * fast
 
 
 def test_a_function_that_is_not_smooth_anywhere_has_no_derivative():
