@@ -37,6 +37,7 @@ from node_diag.recording import (
     trajectory_record,
 )
 from node_diag.records import (
+    Candidate,
     ConfigRecord,
     Environment,
     ErrorOrigin,
@@ -90,6 +91,7 @@ class Outcome:
     error_origin: ErrorOrigin | None = None
     step_size_terms: StepSizeTerms | None = None
     nan_origin: NanOrigin | None = None
+    tightened: list[Candidate] = field(default_factory=list[Candidate])
     failure: str | None = None
 
 
@@ -165,6 +167,7 @@ def _method_record(
         failure=outcome.failure,
         discrete=method.discrete,
         constant_steps=method.constant_steps,
+        nan_origin=outcome.nan_origin,
     )
     if outcome.deviation is not None:
         record.reconstruction = _reconstruction(outcome.deviation)
@@ -172,7 +175,7 @@ def _method_record(
         return record
     record.error_origin = outcome.error_origin
     record.step_size_terms = outcome.step_size_terms
-    record.nan_origin = outcome.nan_origin
+    record.tightened = outcome.tightened
     flat = flatten(outcome.run.gradient)
     record.gradient = recorder.gradient(f"methods/{outcome.name}", flat)
     # A discrete method of the user's may take steps of its own; the discrete truth is that of ours.

@@ -12,14 +12,17 @@ import torch
 from node_diag import recommendation
 from node_diag.assembly import Outcome
 from node_diag.config import CheckConfig
+from node_diag.diagnosis.gates import target_error
 from node_diag.errors import ProblemError, SolveError
 from node_diag.gradients.base import Setup
-from node_diag.inspection import error_origin, nan_origin, step_size_terms
+from node_diag.inspection import adjoint_tolerance, error_origin, nan_origin, step_size_terms
+from node_diag.measure.trajectory import DEPARTED
 from node_diag.norms import norm
 from node_diag.problem import Problem
 from node_diag.recommendation import Search
 from node_diag.records import Recommendation
 from node_diag.references.base import Reference, Vector, flatten
+from node_diag.solvers.solution import Solution
 from node_diag.truths import Truths
 
 WRONG = 1e-2
@@ -29,7 +32,12 @@ Tasks = dict[str, Callable[[], Any]]
 
 
 def tasks(
-    problem: Problem, setup: Setup, config: CheckConfig, outcomes: list[Outcome], truths: Truths
+    problem: Problem,
+    setup: Setup,
+    config: CheckConfig,
+    outcomes: list[Outcome],
+    truths: Truths,
+    solution: Solution,
 ) -> tuple[Tasks, Search | None]:
     """What there is to look at a second time, by name, and the search among it."""
     found: Tasks = {}
@@ -43,9 +51,19 @@ def tasks(
         if suspects:
             precise = problem.to(torch.float64, torch.device("cpu"))
             found[ORIGIN] = partial(error_origin.inspect, precise, truth, suspects)
+        goal = min(target_error(config), WRONG)
+        for outcome in _inaccurate(outcomes, setup, truth.value[:size]):
+            found[f"{outcome.name}: tighter"] = partial(
+                adjoint_tolerance.inspect, (outcome.name, outcome.method), problem, setup, truth,
+                goal,
+            )  # fmt: skip
     for outcome in outcomes:
         gradient = _gradient(outcome, size)
         if gradient is None:
+            if not outcome.method.discrete:
+                found[f"{outcome.name}: first NaN"] = partial(
+                    _tried, nan_origin.along, problem, setup, solution
+                )
             continue
         if not np.isfinite(gradient).all():
             found[f"{outcome.name}: first NaN"] = partial(
@@ -66,6 +84,7 @@ def record(
     for outcome in outcomes:
         outcome.error_origin = origins.get(outcome.name)
         outcome.nan_origin = done.get(f"{outcome.name}: first NaN")
+        outcome.tightened = done.get(f"{outcome.name}: tighter", [])
         outcome.step_size_terms = done.get(f"{outcome.name}: step-size terms")
     if searching is None:
         return None
@@ -94,6 +113,19 @@ def _suspects(outcomes: list[Outcome], truth: Vector) -> dict[str, error_origin.
         if norm(gradient - truth) > WRONG * norm(truth):
             found[outcome.name] = error_origin.Suspect(gradient, outcome.run.backward.trail)
     return found
+
+
+def _inaccurate(outcomes: list[Outcome], setup: Setup, truth: Vector) -> list[Outcome]:
+    """Reverse-time methods that are off although their state followed the trajectory."""
+    return [
+        outcome
+        for outcome in outcomes
+        if setup.backward.tableau.adaptive
+        and (gradient := _gradient(outcome, truth.size)) is not None
+        and outcome.deviation is not None
+        and bool((outcome.deviation.error <= DEPARTED).all())
+        and norm(gradient - truth) > WRONG * norm(truth)
+    ]
 
 
 def _gradient(outcome: Outcome, size: int) -> Vector | None:

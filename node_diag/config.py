@@ -149,11 +149,6 @@ class CheckConfig(BaseModel):
         return self
 
 
-def target_error(config: CheckConfig) -> float:
-    """Gradient error that the recommended setting has to meet, a hundred times rtol by default."""
-    return 100 * config.rtol if config.target_error is None else config.target_error
-
-
 def option_text(value: Any) -> str:
     """A value as it is typed after a flag: floats in full, 1e-05 as 1e-5."""
     return (

@@ -28,7 +28,7 @@ class Field:
 
     Attributes:
         nfe: evaluations so far.
-        on_value: called with (t, value) of every evaluation, for instruments; what it returns is
+        on_value: called with (t, z, value) of every evaluation, for instruments; what it returns is
             used as the value.
         params: the tensors to differentiate with respect to, by name.
     """
@@ -37,7 +37,7 @@ class Field:
         self.problem = problem
         self.params = problem.params
         self.nfe = 0
-        self.on_value: Callable[[Tensor, Tensor], Tensor] | None = None
+        self.on_value: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
         self._func = problem.func
         self._layout = problem.layout
         self._is_vector = problem.layout.is_vector
@@ -71,7 +71,7 @@ class Field:
             )
         if value.requires_grad and not torch.is_grad_enabled():
             value = value.detach()  # f switched gradients on by itself, or returned a parameter
-        return value if self.on_value is None else self.on_value(t, value)
+        return value if self.on_value is None else self.on_value(t, z, value)
 
     def _value(self, t: Tensor, z: Tensor) -> Tensor:
         if self._copies:

@@ -125,7 +125,7 @@ def _run_check(request: Request, progress: Progress, meanwhile: Callable[[], Non
     )
     truths.continuous = trusted(truths.continuous, inspection)
     with uncollected(if_small=small):
-        recommended = _second_look(problem, setup, config, outcomes, truths, progress)
+        recommended = _second_look(problem, setup, config, outcomes, truths, solution, progress)
     progress("report")
     forward = (solution, nfe)
     return assemble(request, problem, setup, forward, outcomes, truths, inspection, recommended)
@@ -170,10 +170,11 @@ def _second_look(
     config: CheckConfig,
     outcomes: list[Outcome],
     truths: Truths,
+    solution: Solution,
     progress: Progress,
 ) -> Recommendation | None:
     """Causes, times and the recommendation; the outcomes are told theirs."""
-    again, searching = causes.tasks(problem, setup, config, outcomes, truths)
+    again, searching = causes.tasks(problem, setup, config, outcomes, truths, solution)
     times = {timing.NAME: partial(timing.time, outcomes, problem, setup, config.repeat)}
     if timing.leaves_a_core(problem):
         done = parallel.compute({**times, **again}, progress)

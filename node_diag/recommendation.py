@@ -14,7 +14,8 @@ from functools import partial
 
 import numpy as np
 
-from node_diag.config import CheckConfig, target_error
+from node_diag.config import CheckConfig
+from node_diag.diagnosis.gates import target_error
 from node_diag.diagnosis.metrics import compare
 from node_diag.errors import ProblemError, SolveError
 from node_diag.gradients.base import MethodRun, Setup, run
@@ -112,9 +113,13 @@ class Search:
         return found
 
     def _affordable(self, near: Candidate, factor: float) -> bool:
-        """Whether a tolerance so many times larger may be tried: steps go with its 1/order."""
+        """Whether a tolerance so many times larger may be tried: steps go with its 1/order.
+
+        Of fixed steps it is the step that is meant.
+        """
         nfe = near.nfe or self.known_nfe
-        return nfe * max(1.0, 1 / factor) ** 0.25 < MOST_EVALUATIONS
+        power = 0.25 if self.setup.forward.tableau.adaptive else 1.0
+        return nfe * max(1.0, 1 / factor) ** power < MOST_EVALUATIONS
 
     def _try(self, forward: Settings, solver: str | None = None) -> Candidate:
         setup = Setup(

@@ -78,7 +78,8 @@ def check(  # noqa: PLR0913 - one parameter for each option
     target_error: Annotated[
         float | None,
         typer.Option(
-            help="Gradient error for which the cheapest setting is looked for. [default: 100 rtol]"
+            help="Gradient error for which the cheapest setting is looked for. "
+            "[default: 100 rtol, or the tightest limit on gradient errors]"
         ),
     ] = None,
     dtype: Annotated[

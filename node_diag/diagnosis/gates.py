@@ -97,6 +97,17 @@ def parse_max_grad_error(text: str, source: str, own: Collection[str] = ()) -> G
     return GateSpec(method, "grad_error", _limit(limit, text), source)
 
 
+def target_error(config: CheckConfig) -> float:
+    """Gradient error that a recommended setting has to meet.
+
+    Without ``--target-error`` a hundred times rtol, or the tightest gate on gradient errors.
+    """
+    if config.target_error is not None:
+        return config.target_error
+    limits = [g.limit for g in gate_specs(config, {}) if g.metric == "grad_error" and g.limit > 0]
+    return min([100 * config.rtol, *limits])
+
+
 def _method(name: str, own: Collection[str]) -> str:
     return name if name == "*" or name in own else METHODS.canonical(name)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from node_diag.config import CheckConfig, option_text
+from node_diag.config import CheckConfig, flag_of, option_text
 from node_diag.records import (
     Candidate,
     ConfigRecord,
@@ -21,6 +21,7 @@ from node_diag.records import (
 from node_diag.registry import FINDINGS, METHODS, code_of
 
 SECOND_DERIVATIVES = "ND208"
+WRONG_DERIVATIVE = "ND205"
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,13 @@ def diagnose(report: Report) -> list[Finding]:
 
 
 def accused(findings: Iterable[Finding]) -> set[str | None]:
-    """Methods with an error in their gradient; one in their second derivatives is another thing."""
-    return {f.method for f in findings if f.severity == "error" and f.code != SECOND_DERIVATIVES}
+    """Methods with an error in their gradient; one in their second derivatives is another thing.
+
+    Also those that are wrong because autograd does not give the derivative of f.
+    """
+    errors = [f for f in findings if f.severity == "error" and f.code != SECOND_DERIVATIVES]
+    inherited = (f.evidence.get("methods", []) for f in errors if f.code == WRONG_DERIVATIVE)
+    return {f.method for f in errors}.union(*inherited)
 
 
 def size(error: ErrorRecord | ParameterError | None) -> float | None:
@@ -130,10 +136,20 @@ def _typed(config: ConfigRecord, label: str) -> str:
     return next((name for name in config.methods if METHODS.label(name) == label), label)
 
 
-def command(report: Report, **options: Any) -> str:
-    """``node-diag check`` for the same problem with some options changed; defaults are left out.
+CARRIED = (
+    *("solver", "rtol", "atol", "adjoint_rtol", "adjoint_atol", "step_size", "max_step"),
+    *("control", "max_steps", "reference", "order", "target_error"),
+    *("dtype", "device", "seed", "methods"),
+)
+"""Options that decide what is computed. Gates are left out: they may name methods that are not
+run any more, and how a report is written is another matter."""
 
-    Not those that the configuration sets otherwise: it will be read again.
+
+def command(report: Report, **options: Any) -> str:
+    """``node-diag check`` for the same run with some options changed; defaults are left out.
+
+    Not those that the configuration sets otherwise: it will be read again. ``method`` is a list
+    with commas, by the names in the report.
     """
     config = report.config
     options = {
@@ -143,22 +159,19 @@ def command(report: Report, **options: Any) -> str:
     if "rtol" in options and config.atol == config.rtol:
         options.setdefault("atol", options["rtol"])  # it follows, as it did
     if "method" in options:
-        options["method"] = ",".join(_typed(config, one) for one in options["method"].split(","))
+        options["methods"] = [_typed(config, one) for one in options.pop("method").split(",")]
     usual = CheckConfig(rtol=options.get("rtol", config.rtol))
-    chosen: dict[str, Any] = {"solver": config.solver, "rtol": config.rtol, "atol": config.atol}
-    chosen |= {"step_size": config.step_size, "max_step": config.max_step}
+    chosen = {name: getattr(config, name) for name in CARRIED}
     for name, followed in (("adjoint_rtol", config.rtol), ("adjoint_atol", config.atol)):
-        if getattr(config, name) != followed:  # else it follows what the command says
-            chosen[name] = getattr(config, name)
-    chosen |= {"control": config.control, "dtype": config.dtype, "seed": config.seed, **options}
+        if chosen[name] == followed:
+            del chosen[name]  # it follows what the command says
     configured = {key for key, origin in config.sources.items() if not origin.startswith("flag")}
     words = ["node-diag", "check", config.problem]
     for key, value in config.overrides.items():
         words += ["--set", f"{key}={value}"]
-    for key, value in chosen.items():
+    for key, value in (chosen | options).items():
         default = CheckConfig().rtol if key == "rtol" else getattr(usual, key, None)
         if value != default or (key in configured and value is not None):
-            words += [f"--{key.replace('_', '-')}", option_text(value)]
-    if "baseline" in configured:  # which was made with the settings that are to be changed
-        words.append("--ignore-config")
+            text = ",".join(value) if isinstance(value, list) else option_text(value)
+            words += [flag_of(key), text]
     return shlex.join(words)

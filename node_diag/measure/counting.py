@@ -42,7 +42,7 @@ class _Probe:
     def on_tape(self, tape: Tape) -> None:
         self.saved.hold(tape.kept)
 
-    def _hook(self, _: Tensor, value: Tensor) -> Tensor:
+    def _hook(self, _t: Tensor, _z: Tensor, value: Tensor) -> Tensor:
         if not value.requires_grad:
             return value
         if value in self._hooked or value.is_leaf:  # f returned its input, or a parameter

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from node_diag.diagnosis.metrics import WRONG, hidden
-from node_diag.diagnosis.rule import accused
+from node_diag.diagnosis.rule import WRONG_DERIVATIVE, accused
 from node_diag.outputs.foreign import shorten
 from node_diag.outputs.numbers import scientific, uncertain
 from node_diag.records import (
@@ -144,7 +144,7 @@ def _overall(report: Report, wrong: list[str]) -> Verdict:
 
 
 def _title(report: Report, wrong: list[str]) -> str:
-    parts = _accusations(report, wrong)
+    parts = _not_differentiated(report) + _accusations(report, wrong)
     if report.comparison and report.comparison.failed:
         parts.append("the baseline is not met")
         parts[0] = parts[0][:1].upper() + parts[0][1:] if len(parts) == 1 else parts[0]
@@ -163,6 +163,13 @@ def _title(report: Report, wrong: list[str]) -> str:
     if n_warnings:
         return f"No error was found, but {n_warnings} warning{'s' if n_warnings > 1 else ''}"
     return "Nothing wrong was found"
+
+
+def _not_differentiated(report: Report) -> list[str]:
+    """What autograd differentiates wrongly."""
+    what = {f.evidence["function"] for f in report.findings if f.code == WRONG_DERIVATIVE}
+    names = [{"f": "f", "loss": "the loss"}[one] for one in sorted(what)]
+    return [f"Autograd does not give the derivative of {listed(names)}"] if names else []
 
 
 def _accusations(report: Report, wrong: list[str]) -> list[str]:

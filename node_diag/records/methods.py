@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from node_diag.records.base import Real, Record, Verdict
+from node_diag.records.recommendation import Candidate
 
 LONGEST_LIST = 10_000
 """A longer gradient goes to arrays.npz; the list is null and ``arrays`` names the key."""
@@ -167,7 +168,7 @@ class StepSizeTerms(Record):
 
 
 class NanOrigin(Record):
-    """The evaluation of f at which the first bad cotangent of a backward pass arrives."""
+    """The evaluation of f at which the first NaN or infinity of a backward pass arises."""
 
     t: float
     step: int
@@ -175,7 +176,9 @@ class NanOrigin(Record):
     stage: int
     """Of that step, counted from 0."""
     inside_f: bool
-    """Whether the cotangent is finite there, so that the derivative of f itself is not."""
+    """Whether it is the derivative of f that is not finite there."""
+    source: Literal["f", "loss", "method"] | None = None
+    """What makes it: the derivative of f or of the loss, or the method, both being finite."""
 
 
 class MethodRecord(Record):
@@ -201,7 +204,9 @@ class MethodRecord(Record):
     step_size_terms: StepSizeTerms | None = None
     """Of naive, where they are visible."""
     nan_origin: NanOrigin | None = None
-    """If the gradient is not finite."""
+    """If the gradient is not finite, or a reverse-time solve ended without one."""
+    tightened: list[Candidate] = []
+    """Of an adjoint that is off although its state is right: runs at tighter tolerances."""
     accused: bool = False
     """Whether a finding of severity error is about its gradient."""
     verdict: Verdict = "info"

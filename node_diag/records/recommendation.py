@@ -13,6 +13,9 @@ class Candidate(Record):
     atol: float
     step_size: float | None = None
     control: str = "state"
+    adjoint_rtol: float | None = None
+    adjoint_atol: float | None = None
+    """Where those of the reverse-time solve were varied."""
     error: Real | None = None
     """Relative L2 over z0 and all parameters."""
     uncertainty: Real | None = None

@@ -63,7 +63,8 @@ class TaylorLine:
         return np.abs(self.ups - self.loss - STEPS * self._slope(gradient))
 
     def _slope(self, gradient: Vector) -> float:
-        return float(gradient @ self.direction) - self.direct
+        with np.errstate(invalid="ignore"):  # of a gradient that is infinite
+            return float(gradient @ self.direction) - self.direct
 
 
 def taylor_lines(frozen: FrozenMap, gradient: Vector, sigma: float) -> list[TaylorLine]:

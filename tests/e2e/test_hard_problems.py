@@ -132,8 +132,8 @@ def test_a_cut_graph_never_passes_a_gate():
     )
     report = check(problem, methods=["adjoint", "aca"], max_grad_error=1e-3, repeat=1)
     assert not report.passed
-    assert {"ND201", "ND205"} <= codes(report)
-    assert "ND202" not in codes(report)
+    assert "ND205" in codes(report)
+    assert not {"ND201", "ND202"} & codes(report)  # what follows from it
 
 
 def test_zero_gradients_are_judged_absolutely():

@@ -44,6 +44,13 @@ class Shape(Aca):
         return result
 
 
+class Start(Aca):
+    def backward(self, tape, cotangents):
+        result = super().backward(tape, cotangents)
+        result.gradient.z0 *= 1.1
+        return result
+
+
 class Times(Aca):
     def __init__(self, add):
         self.add = add
@@ -57,6 +64,7 @@ class Times(Aca):
 
 late, undefined = Times(7.0), Times(float("nan"))
 METHOD, number, exits, forgets, shape = Tenth(), Number(), Exits(), Forgets(), Shape()
+start = Start()
 aca, nothing = Aca(), object()
 """
 
@@ -81,6 +89,20 @@ def test_ten_percent_in_one_layer_are_caught_and_the_layer_is_named(file):
     assert "all of it in layers.2.weight" in finding.message
     # 1.1 is a rounded number and each product is rounded once: a few ulp.
     assert finding.evidence["by_tensor"] == {"layers.2.weight": pytest.approx(0.1, rel=1e-6)}
+
+
+@pytest.mark.parametrize(
+    ("others", "advised"),
+    [
+        # The right one has run: what is new is a gate to mend it against.
+        (["aca"], "--method aca,{file} --gate 'start.grad_error_discrete<=1e-06'"),
+        ([], "--method aca,{file}"),
+    ],
+)
+def test_what_is_advised_keeps_the_method_and_adds_something(file, others, advised):
+    mine = f"{file}:start"
+    report = check(load("linear", {}), methods=[*others, mine], repeat=1)
+    assert named(report).advice.endswith(advised.format(file=mine))
 
 
 class Wide(nn.Module):

@@ -9,12 +9,14 @@ Detected: a reverse-time method whose state is off by more than 1 % of the traje
 component by more than 1 % of its own (of those larger than atol), and whose gradient is off by more
 than 1 % as well.
 
-What to do: use a method that stores the trajectory (aca or direct). Tightening the adjoint's
-tolerances delays the departure but cannot prevent it.
+What to do: use a method that stores the trajectory (aca or direct), where that was seen to be
+better; on steps so coarse that it is not, finer ones first. Tightening the adjoint's tolerances
+delays the departure but cannot prevent it.
 """
 
 from collections.abc import Iterable
 
+from node_diag.diagnosis.remedy import storing
 from node_diag.diagnosis.reverse_time import NOTICEABLE, departure, evidence, outcome
 from node_diag.diagnosis.rule import Rule, command, continuous, off_truth, stored
 from node_diag.records import Finding, Reconstruction, Report
@@ -31,6 +33,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
             continue
         other = stored(report)
         compared = continuous(other) if other else None
+        why, options = storing(report, error)
         yield rule.finding(
             f"{method.name}: {_state(path, how == 'exploded')}, and the gradient is off by "
             f"{off_truth(method)}"
@@ -40,7 +43,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
                 else ""
             )
             + (f". {left}" if (left := departure(report, method)) else ""),
-            f"train with a method that stores the trajectory: {command(report, method='aca')}",
+            f"{why}: {command(report, **options)}",
             method.name,
             reconstruction_max_error=path.max_error,
             reconstruction_initial_error=path.initial_error,
@@ -59,7 +62,10 @@ def _state(path: Reconstruction, exploded: bool) -> str:
             "times that"
         )
     how = "exploded" if exploded else "is finite and wrong"
-    return f"the reverse-time state {how}: it ends {path.initial_error:.1e} (relative) away from z0"
+    return (
+        f"the reverse-time state {how}: it is up to {path.max_error:.1e} (relative) off the "
+        f"trajectory and ends {path.initial_error:.1e} away from z0"
+    )
 
 
 RULE = Rule("ND101", "error", detect)

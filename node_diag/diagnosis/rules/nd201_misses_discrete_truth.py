@@ -8,7 +8,10 @@ Detected: error against the discrete reference above 1e-6 (in float32 above 1e-3
 makes of a rounding of 1.2e-7 in each step if that is more) and above ten times its uncertainty, for
 methods with constant step sizes: over z0 and all parameters, or in one tensor beside its own
 gradient, however little of the whole that is. In the times it must also be above ten times what
-discretisation does to the gradient, since how they move the steps is a convention.
+discretisation does to the gradient, since how they move the steps is a convention. And a method of
+any kind that is off by more than 1 % from the continuous truth, and more than twice as far as the
+accepted steps are, where neither a reverse-time state nor step-size terms account for it. What all
+methods share because autograd is wrong about f is ND205's.
 
 What to do: look at the tensor that is named. If several methods miss, check the custom backward
 passes in f; if only your own method does, its formula for that tensor; else report a bug.
@@ -17,9 +20,11 @@ passes in f; if only your own method does, its formula for that tensor; else rep
 import math
 from collections.abc import Iterable
 
+from node_diag.diagnosis.accepted_steps import Steps, accepted_steps, by_step_sizes, elsewhere
 from node_diag.diagnosis.gate_metrics import bad_times
 from node_diag.diagnosis.metrics import TIMES
-from node_diag.diagnosis.rule import Rule, command, size
+from node_diag.diagnosis.reverse_time import NOTICEABLE
+from node_diag.diagnosis.rule import Rule, command, continuous, discrete, off_truth, size
 from node_diag.records import (
     ErrorRecord,
     Finding,
@@ -29,6 +34,7 @@ from node_diag.records import (
     Report,
     TimesError,
 )
+from node_diag.registry import METHODS
 
 ALONE = 1e-3
 """Part of the worst tensor's error below which the others' are called right."""
@@ -40,10 +46,21 @@ UNKNOWN = 1e-2
 
 
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
-    """One finding for each method with frozen steps that is not their derivative."""
+    """One finding for each method that is not the derivative of the accepted steps."""
+    steps = accepted_steps(report)
     for method in report.methods:
+        if _unaccounted(report, method, steps):
+            yield rule.finding(
+                f"{method.name}: off by {off_truth(method)} from the continuous truth, while the "
+                f"accepted steps are off by {steps} only: the method itself is wrong",
+                _advice(report, method),
+                method.name,
+                continuous_error=continuous(method),
+                error_of_accepted_steps=steps.off if steps else None,
+            )
+            continue
         record = method.errors.discrete if method.errors else None
-        if not method.constant_steps or record is None:
+        if not method.constant_steps or record is None or _shared(report, method):
             continue
         known = f"(known to {record.uncertainty or 0.0:.1e})"
         off = _off(report, record)
@@ -68,6 +85,37 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
                 uncertainty=record.times.uncertainty,
                 worst=record.times.worst,
             )
+
+
+def misses(report: Report, method: MethodRecord) -> bool:
+    """Whether a method that holds its steps constant is not their derivative."""
+    record = method.errors.discrete if method.errors else None
+    if not method.constant_steps or record is None:
+        return False
+    return bool(_off(report, record)) or _is_missed(report, record)
+
+
+def _unaccounted(report: Report, method: MethodRecord, steps: Steps | None) -> bool:
+    """Whether a method is wrong where neither its steps, nor its state, nor float32 say why."""
+    path = method.reconstruction
+    if steps is None or not elsewhere(method, steps) or (path is not None and path.measured):
+        return False
+    if method.constant_steps and discrete(method) is not None and not steps.witness:
+        return False  # judged by the discrete truth
+    return not by_step_sizes(report, method)
+
+
+def _shared(report: Report, method: MethodRecord) -> bool:
+    """Whether it is no more than what autograd gets wrong in f or the loss (ND205), for all."""
+    inspection, error = report.inspection, discrete(method)
+    if inspection is None or all(wrong.input == "t" for wrong in inspection.derivatives):
+        return False
+    ours = [e for m in report.methods if _ours(m) and (e := discrete(m)) is not None]
+    return _ours(method) or any(error is not None and abs(error - e) <= ALONE * e for e in ours)
+
+
+def _ours(method: MethodRecord) -> bool:
+    return method.constant_steps and method.name in METHODS.names()
 
 
 def _round_off(report: Report) -> float:
@@ -144,14 +192,26 @@ def _where(off: dict[str, float]) -> str:
 
 
 def _advice(report: Report, method: MethodRecord) -> str:
-    right = [m for m in report.methods if m.name != method.name and _is_right(report, m)]
+    """A comparison with a method that has not run yet, else a gate to mend it against."""
+    run = {m.name: m for m in report.methods}
+    right = [n for n, m in run.items() if n != method.name and _is_right(report, m)]
     if right:
-        return f"{right[0].name} is right on the same steps, so compare with it: " + command(
-            report, method=f"{right[0].name},{method.name}"
+        claims = discrete(method) is not None and method.constant_steps
+        metric = "grad_error_discrete" if claims else "grad_error"
+        limit = ROUND_OFF[report.config.dtype] if claims else NOTICEABLE
+        again = command(report, method=f"{right[0]},{method.name}")
+        return (
+            f"{right[0]} is right on the same steps, so mend it by that until it passes: "
+            f"{again} --gate '{method.name}.{metric}<={limit:g}'"
+        )
+    absent = next((name for name in ("aca", "direct") if name not in run), None)
+    if method.name not in METHODS.names() and absent:
+        return f"see whether {absent} is right on the same steps: " + command(
+            report, method=f"{absent},{method.name}"
         )
     return (
-        "look for a wrong backward formula inside f, or a kink of f on the trajectory: "
-        + command(report, method="aca,direct")
+        "look for a wrong backward formula inside f (torch.autograd.gradcheck names it), or a kink "
+        f"of f on the trajectory; the problem is shown by node-diag show {report.config.problem}"
     )
 
 

@@ -4,8 +4,10 @@ The step-size controller looks at z alone. Where z hardly changes (an equilibriu
 error estimate vanishes and steps grow without bound, while dz/dz0 is multiplied by the stability
 polynomial at a huge h·λ. The derivative of the accepted steps is then wrong at every tolerance.
 
-Detected: the accepted steps mostly grew by the largest factor the controller allows, methods agree
-with the discrete truth, and that is more than 10 % away from the continuous truth.
+Detected: the derivative of the accepted steps is more than 1 % away from the continuous truth (an
+error from 10 % on, a warning below), and the accepted steps mostly grew by the largest factor the
+controller allows. Or runs show it: tighter tolerances leave more than half of the error, and with
+the sensitivities in the error control less than a tenth is left.
 
 What to do: let the error control see the sensitivities (--control sensitivities), or bound the
 step (--max-step); tightening rtol does not help. The first is tried out, and its error is in the
@@ -15,50 +17,80 @@ finding.
 import itertools
 from collections.abc import Iterable
 
-from node_diag.diagnosis.rule import (
-    Rule,
-    candidates,
-    command,
-    continuous,
-    discrete,
-    known,
-    off_steps,
-    off_truth,
-    stored,
-)
-from node_diag.records import Finding, Report
+from node_diag.diagnosis.accepted_steps import Steps, accepted_steps, explained
+from node_diag.diagnosis.remedy import HALF
+from node_diag.diagnosis.rule import Rule, candidates, command, known
+from node_diag.records import Candidate, Finding, Report
 
 LARGEST_GROWTH = 9.99
 """The controller multiplies a step by ten at most; accepted steps closer than this to it."""
+MOSTLY = 0.5
+CURED = 0.1
+WRONG = 0.1
+"""From here on it is an error, as a gradient is called wrong."""
 
 
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     """One finding for the run: it is the grid that is wrong, not a method."""
-    method = stored(report)
-    share = growing_share(report)
-    if method is None or share < 0.5:
+    steps = accepted_steps(report)
+    names = explained(report, steps)
+    if steps is None or not names or not blind(report, steps):
         return
-    far, near = continuous(method), discrete(method)
-    if far is None or near is None or far < 0.1 or near > 1e-3 * far:
-        return
-    cured = [c for c in candidates(report) if c.control == "sensitivities" and c.error is not None]
+    share, cured = growing_share(report), _resolving(report)
+    saw = (
+        f"the error estimate saw nothing, {share:.0%} of the steps grew by the largest factor"
+        if share >= MOSTLY
+        else "it hardly falls with the tolerance"
+    )
     cure = ""
     if cured:
-        cure = f"; with --control sensitivities it is {known(cured[0].error, cured[0].uncertainty)}"
-    yield rule.finding(
-        f"{method.name} and the other discrete gradients are the derivative of the accepted steps "
-        f"(to {off_steps(method)}), and that is {off_truth(method)} away from the continuous "
-        f"truth: the error estimate saw nothing, {share:.0%} of the steps grew by the largest "
-        f"factor{cure}",
+        cure = f"; with --control sensitivities it is {known(cured.error, cured.uncertainty)}"
+    finding = rule.finding(
+        f"the derivative of the accepted steps is {steps} away from the continuous truth, most "
+        f"of the error of {', '.join(names)}: {saw}{cure}",
         "rtol does not help; let the error control see the sensitivities: "
         + command(report, control="sensitivities"),
         None,
-        discrete_error=near,
-        continuous_error=far,
+        methods=names,
+        continuous_error=steps.off,
         share_of_steps_at_largest_growth=share,
-        error_with_sensitivities_controlled=cured[0].error if cured else None,
-        adjoint_command=command(report, method="adjoint"),
+        error_with_sensitivities_controlled=cured.error if cured else None,
     )
+    yield finding if steps.off >= WRONG else finding.model_copy(update={"severity": "warning"})
+
+
+def blind(report: Report, steps: Steps) -> bool:
+    """Whether the error control does not see what makes the accepted steps wrong."""
+    if report.config.control != "state":
+        return False
+    if growing_share(report) >= MOSTLY:
+        return True
+    cured, tighter = _resolving(report), _tighter(report)
+    return (
+        cured is not None
+        and bool(tighter)
+        and min(tighter) > HALF * steps.off
+        and (cured.error or 0.0) < CURED * steps.off
+    )
+
+
+def _resolving(report: Report) -> Candidate | None:
+    """The run with the sensitivities in the error control."""
+    found = (c for c in candidates(report) if c.control != "state" and c.error is not None)
+    return next(found, None)
+
+
+def _tighter(report: Report) -> list[float]:
+    """Errors of the chosen solver at smaller tolerances."""
+    config = report.config
+    return [
+        c.error
+        for c in candidates(report)
+        if c.solver == config.solver
+        and c.control == "state"
+        and c.rtol < config.rtol
+        and c.error is not None
+    ]
 
 
 def growing_share(report: Report) -> float:

@@ -1,72 +1,77 @@
 """The solver's own error is what makes the gradient wrong.
 
 The methods that differentiate the accepted steps do so exactly; those steps are simply not the
-exact flow, and their derivative is further from its than the states are.
+exact flow, and their derivative is further from its than the states are. A reverse-time method
+whose state follows the trajectory inherits the trajectory's error.
 
-Detected: error against the continuous truth above 1 % and at least a hundred times the error
-against the discrete truth, while the error control does see the problem.
+Detected: a method is off by more than 1 %, the derivative of the accepted steps makes at least half
+of that, and the error control does see the problem (else it is ND203). Where the discrete truth is
+missing or vague, aca or direct stands for it, and the finding says so.
 
 What to do: tighten rtol and atol, or take smaller steps. How far is extrapolated from how the error
-falls with the tolerance, and the setting is run: its error is in the finding.
+falls with the tolerance, and the setting is run: its error is in the finding. Where a tolerance did
+not do, what did is advised.
 """
 
 from collections.abc import Iterable
 
-from node_diag.diagnosis.rule import (
-    Rule,
-    candidates,
-    command,
-    continuous,
-    discrete,
-    known,
-    off_steps,
-    off_truth,
-    stored,
-)
-from node_diag.diagnosis.rules.nd203_error_control_blind import growing_share
-from node_diag.records import Finding, Report
-from node_diag.registry import SOLVERS
+from node_diag.diagnosis.accepted_steps import accepted_steps, explained
+from node_diag.diagnosis.remedy import better, cure, finer, fixed, seen, setting
+from node_diag.diagnosis.rule import Rule, candidates, command
+from node_diag.diagnosis.rules.nd203_error_control_blind import blind
+from node_diag.records import Candidate, Finding, Report
 
 
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     """One finding for the run."""
-    method = stored(report)
-    if method is None or growing_share(report) >= 0.5:
+    steps = accepted_steps(report)
+    names = explained(report, steps)
+    if steps is None or not names or blind(report, steps):
         return
-    far, near = continuous(method), discrete(method)
-    if far is None or near is None or far < 1e-2 or near > 1e-2 * far:
-        return
-    fixed = not SOLVERS.load(report.config.solver).adaptive
-    if fixed:
-        finer = {"step_size": float(f"{0.1 * max(map(abs, report.series.steps.h)):.2g}")}
-    else:
-        finer = dict.fromkeys(("rtol", "atol"), float(f"{report.config.rtol / 100:.1e}"))
-    does = [
-        c
-        for c in candidates(report)
-        if c.met and c.solver == report.config.solver and c.control == report.config.control
-    ]
-    cheapest = min(does, key=lambda c: c.nfe or 0, default=None)
-    proven = ""
-    if cheapest is not None:
-        finer = (
-            {"step_size": cheapest.step_size}
-            if fixed
-            else {"rtol": cheapest.rtol, "atol": cheapest.atol}
-        )
-        name, value = next(iter(finer.items()))
-        off = known(cheapest.error, cheapest.uncertainty)
-        proven = f"; at {name} {value:g} it is {off} ({cheapest.nfe} evaluations)"
+    does = cure(report, steps.off, lambda c: _same(report, c)) or better(report, steps.off)
+    proven = f"; {_changed(report, does)} it is {seen(does)}" if does else ""
+    unproven = (
+        f" (the discrete truth is not known well enough; {steps.witness} stands for it, so that "
+        f"the steps are the cause only if {steps.witness} is right)"
+        if steps.witness
+        else ""
+    )
     yield rule.finding(
-        f"the discrete truth itself is {off_truth(method)} away from the continuous one with "
-        f"these steps; {method.name} is its derivative to {off_steps(method)}{proven}",
-        f"{'take smaller steps' if fixed else 'tighten the tolerance'}: {command(report, **finer)}",
+        f"the discrete truth itself is {steps} away from the continuous one with these steps, "
+        f"most of the error of {', '.join(names)}{unproven}{proven}",
+        f"{_advice(report, does)}: "
+        + command(report, **(setting(does) if does else finer(report))),
         None,
-        continuous_error=far,
-        discrete_error=near,
+        methods=names,
+        continuous_error=steps.off,
         order=report.recommendation.order if report.recommendation else None,
         tried=[c.model_dump(exclude_none=True) for c in candidates(report)],
     )
+
+
+def _same(report: Report, candidate: Candidate) -> bool:
+    """Whether a setting differs by its tolerance or step alone."""
+    config = report.config
+    return candidate.solver == config.solver and candidate.control == config.control
+
+
+def _advice(report: Report, does: Candidate | None) -> str:
+    if does is not None and does.solver != report.config.solver:
+        return f"take {does.solver}"
+    if does is not None and does.control != report.config.control:
+        return "let the error control see the sensitivities"
+    return "take smaller steps" if fixed(report) else "tighten the tolerance"
+
+
+def _changed(report: Report, does: Candidate) -> str:
+    """What a setting does otherwise."""
+    if does.solver != report.config.solver:
+        return f"with {does.solver}"
+    if does.control != report.config.control:
+        return "with --control sensitivities"
+    if does.step_size is not None:
+        return f"at step_size {does.step_size:g}"
+    return f"at rtol {does.rtol:g}"
 
 
 RULE = Rule("ND204", "warning", detect)

@@ -15,6 +15,7 @@ estimator), the gradient is meant to be wrong and this finding may be ignored.
 from collections.abc import Iterable
 
 from node_diag.diagnosis.rule import Rule, command
+from node_diag.diagnosis.rules.nd201_misses_discrete_truth import misses
 from node_diag.records import Finding, Report
 
 
@@ -30,6 +31,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
             "look for detach(), .data, no_grad or a backward formula in it; the discrete truth "
             f"uses values only: {command(report, reference='fd')}",
             None,
+            methods=[method.name for method in report.methods if misses(report, method)],
             function=wrong.function,
             input=wrong.input,
             t=wrong.t,

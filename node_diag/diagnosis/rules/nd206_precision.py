@@ -23,6 +23,9 @@ from node_diag.diagnosis.rule import (
 )
 from node_diag.records import Finding, Report
 
+FINEST = 1e-6
+"""Some eight machine epsilons of float32: below that tolerance the error estimate is rounding."""
+
 
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     """One finding that splits the error of a method with constant step sizes."""
@@ -33,11 +36,15 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     if total is None or rounding is None:
         return
     main = "precision" if rounding > steps else "discretisation"
-    advice = (
-        f"float64 removes it, a smaller rtol does not: {command(report, dtype='float64')}"
-        if main == "precision"
-        else f"a smaller rtol removes it: {command(report, rtol=report.config.rtol / 10)}"
-    )
+    smaller = report.config.rtol / 10
+    if main == "precision":
+        advice = f"float64 removes it, a smaller rtol does not: {command(report, dtype='float64')}"
+    elif smaller < FINEST:
+        advice = "a smaller rtol removes it, and that needs float64: " + command(
+            report, rtol=smaller, dtype="float64"
+        )
+    else:
+        advice = f"a smaller rtol removes it: {command(report, rtol=smaller)}"
     yield rule.finding(
         f"{method.name}: of its error of {off_truth(method)}, float32 rounding makes "
         f"{off_steps(method)} and discretisation {steps:.1e}; {main} dominates",

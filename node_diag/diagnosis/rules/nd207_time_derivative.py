@@ -6,30 +6,38 @@ and the gradients in the observation times do, and so does the naive method, who
 
 Detected: along t, autograd and differences of f disagree.
 
-What to do: use torch operations on t if gradients in times matter; else nothing.
+What to do: use torch operations on t if gradients in times matter, or if you train with naive;
+else nothing. It is a warning where naive is off by more than 1 %.
 """
 
 from collections.abc import Iterable
 
-from node_diag.diagnosis.rule import Rule, command
+from node_diag.diagnosis.accepted_steps import accepted_steps, elsewhere
+from node_diag.diagnosis.rule import Rule, command, off_truth
 from node_diag.records import Finding, Report
 
 
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     """One finding."""
+    steps = accepted_steps(report)
+    moved = [m for m in report.methods if m.name == "naive" and elsewhere(m, steps)]
     for wrong in report.inspection.derivatives if report.inspection else []:
-        if wrong.input == "t":
-            yield rule.finding(
-                f"f depends on t, but autograd says that its derivative is {wrong.autograd:.6g}, "
-                f"differences say {wrong.differences:.6g}: dL/dt0 of methods that go through t "
-                "lacks that part",
-                "use torch operations on t if gradients in times matter; z0 and the parameters are "
-                f"not affected: {command(report, method='aca,adjoint')}",
-                None,
-                t=wrong.t,
-                autograd=wrong.autograd,
-                differences=wrong.differences,
-            )
+        if wrong.input != "t":
+            continue
+        affected = "".join(f", and {m.name} is off by {off_truth(m)}" for m in moved)
+        finding = rule.finding(
+            f"f depends on t, but autograd says that its derivative is {wrong.autograd:.6g}, "
+            f"differences say {wrong.differences:.6g}: dL/dt0 of methods that go through t lacks "
+            f"that part{affected}",
+            "use torch operations on t if gradients in times matter; with constant steps z0 and "
+            f"the parameters are not affected: {command(report, method='aca,adjoint')}",
+            None,
+            methods=[m.name for m in moved],
+            t=wrong.t,
+            autograd=wrong.autograd,
+            differences=wrong.differences,
+        )
+        yield finding.model_copy(update={"severity": "warning"}) if moved else finding
 
 
 RULE = Rule("ND207", "info", detect)

@@ -7,8 +7,9 @@ an error of zero. One NaN in one entry makes every parameter of an optimiser NaN
 A derivative in a time only that has no truth either (√t at t0 = 0, on the accepted steps) is a
 warning: it does no harm to who does not train times.
 
-Detected: an entry of a method's gradient, dL/dts included, is not finite. The backward pass is then
-run again, and the evaluation of f at which the first such cotangent arrives is noted.
+Detected: an entry of a method's gradient, dL/dts included, is not finite, or a reverse-time solve
+ended without one. The derivative of the loss, and that of f at every evaluation the backward pass
+came through, are then taken by themselves: if all are finite, it is the method that makes the NaN.
 
 What to do: look at f at that time; torch.autograd.set_detect_anomaly names the operation.
 """
@@ -18,41 +19,34 @@ from collections.abc import Iterable
 
 from node_diag.diagnosis.gate_metrics import bad_times
 from node_diag.diagnosis.rule import Rule, command
-from node_diag.records import Finding, MethodRecord, MissingReference, Report
+from node_diag.records import Finding, MethodRecord, MissingReference, NanOrigin, Report
 
 
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     """One finding for each method."""
     for method in report.methods:
-        times = bad_times(method)
+        times, origin = bad_times(method), method.nan_origin
         bad = [*_bad_tensors(method), *times]
-        if not bad:
+        if not bad and (origin is None or method.status != "failed"):
             continue
-        origin = method.nan_origin
-        where = ""
-        if origin is not None:
-            place = f"stage {origin.stage + 1} of step {origin.step + 1}, at t = {origin.t:.6g}"
-            where = (
-                f"; every cotangent that reached f is finite, so it is f's own derivative that is "
-                f"not, at the latest in {place}"
-                if origin.inside_f
-                else f"; going backward the first one arrives at f in {place}"
-            )
+        what = f"{_some(bad)} {'is' if len(bad) == 1 else 'are'} not finite"
+        in_times = bool(bad) and bad == times
         finding = rule.finding(
-            f"{method.name}: {_some(bad)} {'is' if len(bad) == 1 else 'are'} not finite{where}",
+            f"{method.name}: {what if bad else f'there is no gradient; {method.failure}'}"
+            f"{'' if in_times else _where(origin)}",
             "look at how it differentiates in the times, and at √t or a norm that is zero there: "
             + command(report, method=f"aca,{method.name}" if method.name != "aca" else "aca")
-            if bad == times
-            else "look at f there: sqrt or a norm at zero, 0/0 behind torch.where: "
-            + command(report, method="direct"),
+            if in_times
+            else _advice(report, method),
             method.name,
             tensors=bad,
             t=origin.t if origin else None,
             step=origin.step if origin else None,
             stage=origin.stage if origin else None,
             inside_f=origin.inside_f if origin else None,
+            source=origin.source if origin else None,
         )
-        harmless = bad == times and not _known(report, method)
+        harmless = in_times and not _known(report, method)
         yield finding.model_copy(update={"severity": "warning"}) if harmless else finding
 
 
@@ -69,6 +63,36 @@ def _known(report: Report, method: MethodRecord) -> bool:
         return True
     pairs = zip(method.gradient.ts, which.gradient.ts, strict=True)
     return any(math.isfinite(truth) for g, truth in pairs if not math.isfinite(g))
+
+
+def _where(origin: NanOrigin | None) -> str:
+    if origin is None:
+        return ""
+    place = f"stage {origin.stage + 1} of step {origin.step + 1}, at t = {origin.t:.6g}"
+    if origin.source == "f":
+        return f"; f's own derivative is not finite in {place}"
+    if origin.source == "loss":
+        return "; the derivative of the loss in the states or parameters is not finite"
+    return (
+        "; the derivatives of the loss and of f are finite wherever the backward pass came "
+        f"through, so the method makes it itself, at the latest in {place}"
+    )
+
+
+def _advice(report: Report, method: MethodRecord) -> str:
+    source = method.nan_origin.source if method.nan_origin else None
+    if source == "method":
+        return "another method has no such part; compare with " + command(
+            report, method=method.name if method.name == "direct" else f"direct,{method.name}"
+        )
+    if source == "loss":
+        return (
+            "look for sqrt or a norm at zero, or 0/0 behind torch.where in the loss; the problem "
+            f"is shown by node-diag show {report.config.problem}"
+        )
+    return "look at f there: sqrt or a norm at zero, 0/0 behind torch.where: " + command(
+        report, method="direct"
+    )
 
 
 def _bad_tensors(method: MethodRecord) -> list[str]:

@@ -35,6 +35,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
             "too long for it, whatever differentiates them",
             f"make the steps smaller: {_finer(report)}",
             None,
+            methods=[m.name for m in report.methods if _shares(m, steps)],
             by_tensor=_sizes(steps),
             whole=apart.relative_l2,
         )
@@ -53,6 +54,11 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
                 by_tensor=_sizes(own),
                 whole=record.relative_l2,
             )
+
+
+def _shares(method: MethodRecord, steps: Mapping[str, ParameterError]) -> bool:
+    found = hidden(method.errors.continuous if method.errors else None)
+    return any(_explained(method, name, part, steps) for name, part in found.items())
 
 
 def _explained(

@@ -3,7 +3,7 @@
 Without a reference there is nothing to hold a gradient against, so errors against it are missing
 and gates on them are inconclusive. The reason says what stood in the way.
 
-Detected: one of the two references is missing.
+Detected: one of the two references is missing, and was not left out on purpose (--reference fd).
 
 What to do: as the reason says.
 """
@@ -32,7 +32,9 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
 
 
 def _explained(report: Report, which: str) -> bool:
-    """Whether another finding says why: what f is like, or how perturbations grow."""
+    """Whether another finding says why, or it was asked for."""
+    if which == "continuous" and report.config.reference == "fd":
+        return True
     found = report.inspection
     if found is None:
         return False

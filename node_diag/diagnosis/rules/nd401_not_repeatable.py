@@ -12,7 +12,7 @@ What to do: switch it off (model.eval()), or draw the random numbers once for a 
 
 from collections.abc import Iterable
 
-from node_diag.diagnosis.rule import Rule
+from node_diag.diagnosis.rule import Rule, command
 from node_diag.records import Finding, Report
 
 
@@ -26,8 +26,8 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         yield rule.finding(
             f"the loss is not repeatable: the same states gave values {found.loss_spread:.1e} "
             "(relative) apart",
-            "draw its random numbers once, outside of the loss; then look again with node-diag "
-            f"check {report.config.problem}",
+            "draw its random numbers once, outside of the loss; then look again with "
+            + command(report),
             None,
             loss_spread=found.loss_spread,
         )
@@ -40,7 +40,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         f"f is not repeatable: the same (t0, z0) gave values {found.spread:.1e} (relative) apart"
         + (f"; {', '.join(causes)}" if causes else ""),
         "call .eval() on the module, or draw its random numbers once for each solve; then look "
-        f"again with node-diag check {report.config.problem}",
+        f"again with {command(report)}",
         None,
         spread=found.spread,
         suspects=found.suspects,

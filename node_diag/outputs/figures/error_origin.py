@@ -56,8 +56,8 @@ def absent(report: Report) -> str:
 def describe(report: Report) -> str:
     """Where most of it arises, in words."""
     parts = [
-        f"{o.most:.0%} of the error of {shorten(name)} arises between t = {general(o.start)} and "
-        f"{general(o.end)}"
+        f"{min(o.most, 1):.0%} of the error of {shorten(name)} arises between "
+        f"t = {general(o.start)} and {general(o.end)}"
         for name, o in select(report).items()
         if math.isfinite(o.most)
     ]

@@ -24,6 +24,27 @@ from tests.stubs import stock_report
             {"adjoint_rtol": 1e-2}, {}, {"method": "adjoint"},
             "node-diag check vanderpol --adjoint-rtol 0.01 --method adjoint",
         ),
+        # What the run was given, it keeps.
+        (
+            {"max_steps": 500, "order": 2, "reference": "fd", "device": "cuda", "max_step": 0.1},
+            {}, {"dtype": "float32"},
+            "node-diag check vanderpol --max-step 0.1 --max-steps 500 --reference fd --order 2 "
+            "--dtype float32 --device cuda",
+        ),
+        (
+            {"methods": ["aca", "own/mine.py:half"], "target_error": 1e-4}, {},
+            {"control": "sensitivities"},
+            "node-diag check vanderpol --control sensitivities --target-error 0.0001 "
+            "--method aca,own/mine.py:half",
+        ),
+        (
+            {"methods": ["aca", "own/mine.py:half"]}, {}, {"method": "direct,half"},
+            "node-diag check vanderpol --method direct,own/mine.py:half",
+        ),
+        (
+            {}, {"methods": "environment NODE_DIAG_METHODS"}, {},
+            "node-diag check vanderpol --method adjoint,aca,naive",
+        ),
     ],
 )  # fmt: skip
 def test_the_command_is_what_has_to_be_typed(changes, sources, options, expected):

@@ -4,7 +4,15 @@ import math
 
 import pytest
 
-from node_diag.diagnosis.gates import GateSpec, evaluate, judge, parse_gate, parse_max_grad_error
+from node_diag.config import CheckConfig
+from node_diag.diagnosis.gates import (
+    GateSpec,
+    evaluate,
+    judge,
+    parse_gate,
+    parse_max_grad_error,
+    target_error,
+)
 from node_diag.errors import UsageError
 from node_diag.records import (
     ErrorRecord,
@@ -89,6 +97,21 @@ def test_parsing():
 def test_bad_gates_are_refused(text):
     with pytest.raises(UsageError):
         parse_gate(text, "x")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"rtol": 1e-6}, 1e-4),
+        ({"max_grad_error": ["1e-6", "aca=1e-3"]}, 1e-6),
+        ({"gates": ["aca.grad_error<=1e-7", "aca.grad_error_discrete<=1e-9"]}, 1e-7),
+        ({"max_grad_error": ["0.5"]}, 1e-3),  # no looser than without it
+        ({"max_grad_error": ["0"]}, 1e-3),  # which nothing meets
+        ({"max_grad_error": ["1e-6"], "target_error": 1e-2}, 1e-2),
+    ],
+)
+def test_the_target_of_the_recommendation(options, expected):
+    assert target_error(CheckConfig(**options)) == pytest.approx(expected, rel=1e-15)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

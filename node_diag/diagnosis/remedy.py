@@ -1,0 +1,94 @@
+"""What is advised against a wrong gradient: a setting that was run, or else what was not tried."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from node_diag.diagnosis.reverse_time import NOTICEABLE
+from node_diag.diagnosis.rule import candidates, continuous, known, stored
+from node_diag.records import Candidate, Report
+from node_diag.registry import SOLVERS
+
+HALF = 0.5
+"""A setting that leaves more of the error than this is no remedy."""
+
+
+def cure(
+    report: Report, error: float, fits: Callable[[Candidate], bool] = lambda _: True
+) -> Candidate | None:
+    """The cheapest setting tried that leaves nothing to report; one that met the target first."""
+    found = [
+        c
+        for c in candidates(report)
+        if fits(c) and _error(c) <= NOTICEABLE and _error(c) < HALF * error
+    ]
+    met = [c for c in found if c.met]
+    return min(met or found, key=lambda c: math.inf if c.nfe is None else c.nfe, default=None)
+
+
+def better(report: Report, error: float) -> Candidate | None:
+    """A cure, or else the best setting tried, if it halves the error."""
+    best = min(candidates(report), key=_error, default=None)
+    helps = best is not None and _error(best) < HALF * error
+    return cure(report, error) or (best if helps else None)
+
+
+def setting(candidate: Candidate) -> dict[str, Any]:
+    """A setting as options of ``command``."""
+    steps: dict[str, Any] = {"rtol": candidate.rtol, "atol": candidate.atol}
+    if candidate.step_size is not None:
+        steps["step_size"] = candidate.step_size
+    return {"solver": candidate.solver, "control": candidate.control, **steps}
+
+
+def seen(candidate: Candidate) -> str:
+    """What a setting gave: ``2.4e-04 ± 9.5e-12 (1010 evaluations)``."""
+    return f"{known(candidate.error, candidate.uncertainty)} ({candidate.nfe} evaluations)"
+
+
+def storing(report: Report, error: float) -> tuple[str, dict[str, Any]]:
+    """For a method that loses its states: why one that stores them helps, and with which options.
+
+    What is stored is right only as far as the accepted steps are. So this is what was seen: the
+    gradient of such a method in this run, else in a run of the search, else a finer solve.
+    """
+    other = stored(report)
+    off = continuous(other) if other else None
+    if other is not None and (off is None or off < HALF * error):
+        return "train with a method that stores the trajectory", {"method": other.name}
+    found = better(report, error)
+    if found is not None and report.recommendation is not None:
+        method = report.recommendation.method
+        return (
+            "train with a method that stores the trajectory, on better steps; the error is then "
+            f"{seen(found)}",
+            {**setting(found), "method": method},
+        )
+    if off is None and not candidates(report):  # no run of one, and no truth to search with
+        return "train with a method that stores the trajectory", {"method": "aca"}
+    return (
+        "a method that stores the trajectory is no better on these steps, so take finer ones first",
+        finer(report),
+    )
+
+
+def fixed(report: Report) -> bool:
+    """Whether the solver takes the steps it is given."""
+    return not SOLVERS.load(report.config.solver).adaptive
+
+
+def finer(report: Report) -> dict[str, Any]:
+    """Smaller steps, by no more than a guess."""
+    if fixed(report):
+        return {"step_size": float(f"{0.1 * max(map(abs, report.series.steps.h)):.2g}")}
+    return {
+        "rtol": float(f"{report.config.rtol / 100:.1e}"),
+        "atol": float(f"{report.config.atol / 100:.1e}"),
+    }
+
+
+def _error(candidate: Candidate) -> float:
+    error = candidate.error
+    return math.inf if error is None or math.isnan(error) else error
