@@ -166,9 +166,9 @@ def conclude(results: Results) -> Conclusion:
     )
     networks = {m: _spread(_tests(_runs(results, "network", m))) for m in METHODS}
     return Conclusion(
-        f"With unknown masses the methods end at test errors from {scientific(medians[order[0]])} to "
-        f"{scientific(medians[order[-1]])} (median of {len(SEEDS)} seeds). With an MLP for the law "
-        f"of gravity: {', '.join(f'{m} {text}' for m, text in networks.items())}.",
+        f"With unknown masses the methods end at test errors from {scientific(medians[order[0]])} "
+        f"to {scientific(medians[order[-1]])} (median of {len(SEEDS)} seeds). With an MLP for the "
+        f"law of gravity: {', '.join(f'{m} {text}' for m, text in networks.items())}.",
         claims,
         [_losses(results, model) for model in MODELS],
         [_table(results)],
