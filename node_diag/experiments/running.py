@@ -59,15 +59,16 @@ def _one(name: str, folder: Path, told: Callable[[str], None], *, again: bool) -
         if len(results) % max(1, len(cells) // 10) == 0 or len(results) == len(cells):
             told(f"{name}: {len(results)} of {len(cells)}")
     ordered = {cell.key: results[cell.key] for cell in cells}
-    return Finished(name, experiment, _concluded(experiment, ordered), ordered)
+    return Finished(name, experiment, conclude(experiment, ordered), ordered)
 
 
-def _concluded(experiment: Experiment, results: Results) -> Conclusion:
+def conclude(experiment: Experiment, results: Results) -> Conclusion:
+    """What the results show; where parts failed that it needs, that there is no conclusion."""
     failed = failures(results)
     try:
         with sheet():
             return experiment.conclude(results)
-    except (LookupError, ValueError):
+    except Exception:
         if not failed:
             raise
         # What is missing is what it would have been concluded from.
