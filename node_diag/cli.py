@@ -20,6 +20,7 @@ from node_diag.commands.list import list_
 from node_diag.commands.report import report
 from node_diag.commands.reproduce import reproduce
 from node_diag.commands.show import show
+from node_diag.commands.train import train
 from node_diag.complaints import complaints
 from node_diag.errors import NodeDiagError
 from node_diag.interrupts import insistent
@@ -31,7 +32,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Is the gradient your Neural ODE trains on right? Measured, with error bars and a cause.",
 )
-for command in (check, show, explain, report, compare, reproduce, init, doctor):
+for command in (check, show, explain, report, compare, train, reproduce, init, doctor):
     app.command()(command)
 app.command("list")(list_)
 

@@ -160,7 +160,7 @@ def run(job: Job, folder: Path, *, force: bool, streams: Streams) -> Report:
         with streams.progress() as progress, contextlib.redirect_stdout(sys.stderr):
             progress("importing torch")
             load = partial(load_formats, config.report) if drawer is None else lambda: None
-            found = _check(job, progress, load)
+            found = examine(job, progress, load)
             if job.baseline is not None:
                 found.comparison = job.baseline.judge(found, job.name, config.max_slowdown)
                 failed = int(found.comparison.failed > 0)
@@ -173,7 +173,14 @@ def run(job: Job, folder: Path, *, force: bool, streams: Streams) -> Report:
     return found
 
 
-def _check(job: Job, progress: Progress, meanwhile: Callable[[], None]) -> Report:
+def examine(job: Job, progress: Progress, meanwhile: Callable[[], None] = lambda: None) -> Report:
+    """Check a problem; nothing is written.
+
+    Args:
+        job: what to check.
+        progress: told every stage.
+        meanwhile: something to do while another process computes.
+    """
     import gc
 
     import torch

@@ -15,7 +15,7 @@ from node_diag import __version__
 from node_diag.experiments.base import Claim, Conclusion, Experiment, failures
 from node_diag.outputs.figures import image
 from node_diag.outputs.formats.html import environment
-from node_diag.outputs.formats.md import escaped
+from node_diag.outputs.formats.md import as_markdown, escaped
 from node_diag.outputs.table import LONGEST, Table, thinned
 
 PAGE = "report.html"
@@ -114,24 +114,17 @@ def markdown(done: Finished) -> str:
         f"Source: {escaped(experiment.source)}. Run it: `node-diag reproduce {done.name}`.",
         escaped(experiment.question),
         f"**{escaped(found.summary)}**",
-        _md_table(_claims(found.claims)),
+        as_markdown(_claims(found.claims)),
     ]
     for picture in found.pictures:
         alt = escaped(picture.description)
         parts += [f"## {escaped(picture.title)}", f"![{alt}](figures/{picture.name}.png)", alt]
-    parts += [f"## {escaped(t.caption)}\n\n{_md_table(thinned(t, LONGEST))}" for t in found.tables]
+    parts += [
+        f"## {escaped(t.caption)}\n\n{as_markdown(thinned(t, LONGEST))}" for t in found.tables
+    ]
     notes = [*found.notes, *(f"Failed: {sentence}" for sentence in done.failed)]
     parts += [f"- {escaped(note)}" for note in notes]
     return "\n\n".join(parts) + "\n"
-
-
-def _md_table(table: Table) -> str:
-    rule = "|".join(":--" if i in table.words else "--:" for i in range(len(table.columns)))
-    rows = [table.columns, *table.rows]
-    texts = ["| " + " | ".join(map(escaped, row)) + " |" for row in rows]
-    return "\n".join([texts[0], f"|{rule}|", *texts[1:]]) + (
-        f"\n\n{escaped(table.note)}" if table.note else ""
-    )
 
 
 def _numbered(tables: Sequence[Table]) -> dict[str, Table]:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from node_diag.outputs import comparing, gate_text, recommendation
+from node_diag.outputs import comparing, gate_text, recommendation, training
 from node_diag.outputs.foreign import plain, shorten
 from node_diag.outputs.method_table import ALWAYS, COLUMNS, VERDICT, Column
 from node_diag.outputs.numbers import count, general
@@ -16,6 +16,7 @@ from node_diag.outputs.second_order import sentences
 from node_diag.outputs.values import ignored
 from node_diag.outputs.verdict import headline, method_word
 from node_diag.records import Comparison, Finding, Gate, MethodRecord, Report
+from node_diag.records.training import Training
 
 _GAP = 2
 _NAME_WIDTH = 24
@@ -67,6 +68,9 @@ def print_report(report: Report, console: Console) -> None:
     if report.comparison:
         console.print()
         print_comparison(report.comparison, console)
+    if report.training:
+        console.print()
+        _print_training(report.training, console)
     if text := recommendation.sentence(report):
         console.print()
         _print(text, console)
@@ -83,6 +87,20 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         _print(text, console)
     for note in comparison.notes:
         _print(Text(plain(note), "dim"), console, indent=2)
+
+
+def _print_training(found: Training, console: Console) -> None:
+    """The answer, and a row for each method."""
+    _print(Text(training.answer(found), "bold"), console)
+    shown = training.table(found)
+    table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="bold")
+    for i, heading in enumerate(shown.columns):
+        table.add_column(heading, justify="left" if i in shown.words else "right")
+    for row in shown.rows:
+        table.add_row(*(Text(shorten(cell, _NAME_WIDTH)) for cell in row))
+    console.print(table)
+    for sentence in training.failures(found):
+        _print(sentence, console, indent=2)
 
 
 def _header(report: Report) -> Text:

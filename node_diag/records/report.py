@@ -15,6 +15,7 @@ from node_diag.records.methods import MethodRecord
 from node_diag.records.recommendation import Recommendation
 from node_diag.records.references import References
 from node_diag.records.series import Series
+from node_diag.records.training import Training
 
 SCHEMA_VERSION = 1
 
@@ -165,6 +166,8 @@ class Report(Record):
     """By method: ``evaluations``, ``memory``, ``depth``."""
     comparison: Comparison | None = None
     """With ``--baseline``."""
+    training: Training | None = None
+    """Of ``node-diag train``."""
 
     _arrays: dict[str, Any] = PrivateAttr(default_factory=dict[str, Any])
 

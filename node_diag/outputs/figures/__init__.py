@@ -9,6 +9,7 @@ from node_diag.outputs.figures import (
     step_choice,
     steps,
     taylor,
+    training,
     trajectory,
 )
 from node_diag.outputs.figures.plot import Plot
@@ -23,4 +24,6 @@ PLOTS: tuple[Plot, ...] = (
     cost.PLOT,
     taylor.PLOT,
     step_choice.PLOT,
+    training.LOSS,
+    training.ERROR,
 )

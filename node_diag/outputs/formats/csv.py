@@ -45,6 +45,8 @@ class Csv:
         tables = dict(_TABLES)
         if any(m.second_order for m in report.methods):
             tables["second_order"] = _second_order
+        if report.training:
+            tables["training"] = _training
         return {f"tables/{name}.csv": _encode(rows(report)) for name, rows in tables.items()}
 
 
@@ -147,6 +149,16 @@ def entries(gradient: GradientRecord) -> dict[str, list[float]]:
     tensors = {"z0": gradient.z0, **gradient.params, "t0": [gradient.t0], "t1": [gradient.t1]}
     inner = {f"t[{i}]": [g] for i, g in enumerate(gradient.ts[1:-1], start=1)}
     return {name: values for name, values in {**tensors, **inner}.items() if values is not None}
+
+
+def _training(report: Report) -> Rows:
+    """One row for every step of every run; the truth where it was looked at."""
+    yield "method", "seed", "step", "loss", "nfe", "seconds", "cosine", "relative_error"
+    for run in report.training.runs if report.training else []:
+        truth = {p.step: (p.cosine, p.relative_error) for p in run.truth}
+        for i, loss in enumerate(run.losses):
+            spent = (run.nfe[i], run.seconds[i]) if i < len(run.nfe) else (None, None)
+            yield run.method, run.seed, i, loss, *spent, *truth.get(i, (None, None))
 
 
 def _steps(report: Report) -> Rows:

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from node_diag.outputs import comparing, page, recommendation
+from node_diag.outputs import comparing, page, recommendation, training
 from node_diag.outputs.drawing import drawings
 from node_diag.outputs.figures import image
 from node_diag.outputs.foreign import plain, shorten
@@ -91,6 +91,7 @@ def _context(report: Report) -> dict[str, Any]:
         "recommended": recommendation.sentence(report),
         "recommended_command": recommendation.rerun(report),
         "comparing": comparing,
+        "training": training,
         "columns": COLUMNS,
         "method_word": method_word,
         "words": WORDS,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
-from node_diag.outputs import comparing, gate_text, recommendation
+from node_diag.outputs import comparing, gate_text, recommendation, training
 from node_diag.outputs.foreign import plain, shorten
 from node_diag.outputs.method_table import CONTINUOUS, DISCRETE, METHOD, NFE, SAVED, TIME, VERDICT
 from node_diag.outputs.page import advice, facts
 from node_diag.outputs.second_order import sentences
+from node_diag.outputs.table import Table
 from node_diag.outputs.values import ignored
 from node_diag.outputs.verdict import WORDS, headline
 from node_diag.records import Comparison, Finding, Gate, Report
@@ -31,6 +32,7 @@ class Markdown:
             _gates(report.gates),
             escaped(ignored(report.config)),
             compared(report.comparison) if report.comparison else "",
+            _trained(report),
             _recommended(report),
             _details(report),
         ]
@@ -94,6 +96,22 @@ def _recommended(report: Report) -> str:
     """What to train with."""
     text, rerun = recommendation.sentence(report), recommendation.rerun(report)
     return f"{escaped(text)}  \n{code(rerun)}" if rerun else escaped(text)
+
+
+def _trained(report: Report) -> str:
+    """What training with each method gave."""
+    if report.training is None:
+        return ""
+    table = as_markdown(training.table(report.training))
+    return f"**{escaped(training.answer(report.training))}**\n\n{table}"
+
+
+def as_markdown(table: Table) -> str:
+    """A table, and its note below it."""
+    rule = "|".join(":--" if i in table.words else "--:" for i in range(len(table.columns)))
+    rows = ["| " + " | ".join(map(escaped, row)) + " |" for row in [table.columns, *table.rows]]
+    lines = [rows[0], f"|{rule}|", *rows[1:]]
+    return "\n".join([*lines, "", escaped(table.note)] if table.note else lines)
 
 
 def _gates(gates: list[Gate]) -> str:
