@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test lint format bench calibration checkers schema gallery clean
+.PHONY: help demo test lint format bench calibration checkers experiments schema gallery clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -35,6 +35,10 @@ calibration: $(VENV)/.dev  ## hold the references' uncertainties against true er
 checkers: $(VENV)/.dev  ## let other gradient checkers judge the same gradients and write docs/checkers.md
 	$(PIP_INSTALL) -e '.[checkers]'
 	$(BIN)/python -m tests.checkers
+
+experiments: $(VENV)/.dev  ## run the published experiments again and write docs/experiments
+	$(BIN)/node-diag reproduce --all --report-dir reports/reproduce
+	$(BIN)/python -m tests.experiments reports/reproduce docs/experiments
 
 schema: $(VENV)/.dev  ## write docs/report.schema.json from the models
 	$(BIN)/python -c "import json; from node_diag.records import json_schema; print(json.dumps(json_schema(), indent=1))" > docs/report.schema.json
