@@ -45,8 +45,9 @@ Progress = Callable[[str], None]
 EVALUATIONS, HARMLESS = 100, 2**29
 """Evaluations of f in a check, over those of one solve; bytes that may wait for the collector."""
 NOISY = (
-    "; f gives another value each time it is evaluated, which no step size resolves: call .eval() "
-    "on the module, or draw its random numbers once for each solve"
+    "f gives another value each time it is evaluated, which no step size resolves, so the forward "
+    "solve was given up at t = {t:.6g} (ND401): call .eval() on the module, or draw its random "
+    "numbers once for each solve; fixed steps get through (--solver rk4)"
 )
 NOT_FOR_THE_USER = (
     "Converting a tensor with requires_grad=True to a scalar",  # our t requires grad, not theirs
@@ -197,8 +198,9 @@ def _forward(problem: Problem, setup: Setup, repeats: Repeatability) -> tuple[So
     try:
         solution = integrate(f, problem.flat_z0(), problem.ts, setup.forward)
     except SolveError as error:
-        cause = "" if repeats.all_repeats(str(problem.dtype).removeprefix("torch.")) else NOISY
-        raise ProblemError(f"the forward solve failed ({error.reason}): {error}{cause}") from error
+        if not repeats.all_repeats(str(problem.dtype).removeprefix("torch.")):
+            raise ProblemError(NOISY.format(t=error.t)) from error
+        raise ProblemError(f"the forward solve failed ({error.reason}): {error}") from error
     with torch.no_grad():
         loss = float(problem.loss_of(solution.zs))
     if not math.isfinite(loss):

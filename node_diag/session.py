@@ -288,7 +288,8 @@ def _options(config: CheckConfig, sources: Mapping[str, str]) -> list[str]:
 def default_folder(*parts: str) -> Path:
     """A folder in ``reports`` that is not there yet: the parts, and the time."""
     parent = Path("reports", *parts)
-    stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+    # Down to the millisecond: two checks may well begin in the same second.
+    stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S-%f")[:-3]
     folder = parent / stamp
     number = 2
     while folder.exists():

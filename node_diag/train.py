@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ def train(job: Job, plan: Plan, folder: Path, *, force: bool, streams: Streams) 
             steps=plan.steps,
             perturb=plan.perturb,
             seeds=plan.seeds,
-            runs=_runs(job, plan, progress),
+            runs=_runs(job, plan, report, progress),
         )
         report.command = _command(job, plan)
         progress("writing the report")
@@ -78,15 +78,18 @@ def train(job: Job, plan: Plan, folder: Path, *, force: bool, streams: Streams) 
     return report
 
 
-def _runs(job: Job, plan: Plan, progress: Callable[[str], None]) -> list[TrainingRun]:
-    """Every method from every start, side by side."""
-    config = job.resolved.config
+def _runs(
+    job: Job, plan: Plan, start: Report, progress: Callable[[str], None]
+) -> list[TrainingRun]:
+    """Every method from every start, side by side; no truth where the check trusts none."""
+    config, truth = job.resolved.config, start.references.continuous
+    asked = plan if truth.kind != "none" else replace(plan, truth_every=0)
     cells = [
         Cell(
             f"{number}_{seed}",
             {
                 "spec": job.spec, "overrides": dict(job.overrides), "config": config.model_dump(),
-                "method": method, "seed": seed, "plan": asdict(plan),
+                "method": method, "seed": seed, "plan": asdict(asked),
             },
         )
         for number, method in enumerate(config.methods)
@@ -97,7 +100,11 @@ def _runs(job: Job, plan: Plan, progress: Callable[[str], None]) -> list[Trainin
         for cell, result in run(cells, measure, Store(Path(kept), ""), local):
             progress(f"training: {len(found) + 1} of {len(cells)} runs")
             found[cell.key] = _as_run(cell, result)
-    return [found[cell.key] for cell in cells]
+    runs = [found[cell.key] for cell in cells]
+    if truth.kind == "none" and plan.truth_every:
+        for one in runs:
+            one.no_truth = truth.reason
+    return runs
 
 
 def _as_run(cell: Cell, result: Mapping[str, Any]) -> TrainingRun:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,11 +17,13 @@ from node_diag.problem import Problem
 from node_diag.records.training import TrainingRun, TruthPoint
 from node_diag.references.base import slices
 from node_diag.references.sensitivity import sensitivity_reference
+from node_diag.registry import SOLVERS
 from node_diag.solvers.integrate import integrate
+from node_diag.solvers.solution import Settings
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 TIGHTER = 1e-4
-"""The final loss is of a solve with tolerances so many times smaller, or the floor below."""
+"""The final loss is of an adaptive solve with so much smaller tolerances, or the floor below."""
 FLOOR = 1e-11
 MOST_SHOWN = 20
 """Entries of a parameter that are noted down at the end."""
@@ -117,7 +119,7 @@ def _ended(found: TrainingRun, why: str) -> TrainingRun:
 
 def _accurate_loss(problem: Problem, setup: Setup) -> float:
     tight = max(setup.forward.rtol * TIGHTER, FLOOR)
-    settings = replace(setup.forward, rtol=tight, atol=tight)
+    settings = Settings(SOLVERS.load("dopri5"), tight, tight, max_steps=setup.forward.max_steps)
     solution = integrate(Field(problem), problem.flat_z0(), problem.ts, settings, keep=False)
     with torch.no_grad():
         return float(problem.loss_of(solution.zs))
@@ -128,7 +130,7 @@ def _hold_against_truth(found: TrainingRun, step: int, problem: Problem, taken: 
     precise = problem.to(torch.float64, torch.device("cpu"))
     try:
         truth = sensitivity_reference(precise)
-    except (NoReferenceError, SolveError) as error:
+    except (NoReferenceError, SolveError, ProblemError) as error:
         found.no_truth = f"step {step}: {error}"
         return
     parts = slices(precise)

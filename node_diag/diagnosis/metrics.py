@@ -16,8 +16,9 @@ WRONG = 1e-1
 """Relative error above which a gradient, or one tensor of it, is called wrong."""
 KNOWN = 1e-1
 """Relative uncertainty above which the truth of a tensor is too little known to call it wrong."""
-IN_TIMES = "dL/dts"
-"""What the derivatives in all times together are called beside tensors."""
+FLOOR = 1e-5
+"""Part of the whole gradient that an error in one tensor has to make to count: what the usual
+tolerance leaves. Where the flow contracts, dL/dz0 itself may be less than that."""
 TIMES = ("t0", "t1")
 """Entries of ``by_parameter`` that are no tensors."""
 
@@ -78,20 +79,24 @@ def hidden(error: ErrorRecord | None) -> dict[str, ParameterError]:
     """Parts that are wrong for certain though the whole gradient is not, the worst first.
 
     A tensor whose gradient is a small part of the whole may be wrong without moving the norm of
-    all. The truth must know it to a tenth: else it may as well be zero.
+    all. The truth must know it to a tenth: else it may as well be zero. Times are no part of that:
+    how they move the steps is a convention.
     """
     if error is None or error.relative_l2 is None or not error.relative_l2 <= WRONG:
         return {}
-    parts: dict[str, ParameterError] = {
-        name: part for name, part in error.by_parameter.items() if name not in TIMES
+    whole = error.absolute_l2 / error.relative_l2 if error.relative_l2 else 0.0
+    wrong = {
+        name: part
+        for name, part in error.by_parameter.items()
+        if name not in TIMES and is_wrong(part) and (part.absolute_l2 or 0.0) > FLOOR * whole
     }
-    if error.times is not None:
-        parts[IN_TIMES] = error.times
-    wrong = {name: part for name, part in parts.items() if _is_wrong(part)}
     return dict(sorted(wrong.items(), key=lambda pair: -(pair[1].relative_l2 or 0.0)))
 
 
-def _is_wrong(part: ParameterError) -> bool:
+def is_wrong(part: ParameterError | None) -> bool:
+    """Whether one part is certainly off by more than a tenth of its own true gradient."""
+    if part is None:
+        return False
     relative, uncertainty = part.relative_l2, part.uncertainty
     if relative is None or uncertainty is None:
         return False

@@ -47,13 +47,14 @@ def _bend(
 ) -> float:
     """|f(+) + f(−) − 2 f|, relative, in the component where it is largest."""
     here, z = path.value(t), path.state(t)
-    total = -2 * here
+    total, beside = -2 * here, [here]
     tensors = [path.problem.params[name] for name in names]
     for sign in (1, -1):
         lines = [sign * in_params * path.lines[name] for name in names]
         try:
             with moved(tensors, lines):
-                total = total + path.value_at(t, z + sign * in_state * path.state_line)
+                beside.append(path.value_at(t, z + sign * in_state * path.state_line))
         except ProblemError:
             return math.nan
-    return float(path.relative(total).max())
+        total = total + beside[-1]
+    return float(path.relative(total, *beside).max())

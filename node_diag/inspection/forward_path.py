@@ -22,6 +22,9 @@ PER_STEP = 4
 """Points of the trajectory in every accepted step; fewer where there are many steps."""
 JUMP = 1e-6
 """Relative difference of f across a switch above which it is a jump."""
+NEAR_ZERO = 1e-4
+"""Part of a component's largest value on the trajectory below which its size is not counted. A jump
+is then 1e-10 of that at the least, and what is smooth moves by less in a bracket of 1e-12."""
 SWAY = 1e-4
 """Relative change of the state and the parameters that shows what depends on them."""
 
@@ -82,12 +85,18 @@ class ForwardPath:
             return self.field(torch.tensor(t, dtype=z.dtype), z).detach()
 
     def move(self, early: float, late: float) -> np.ndarray:
-        """|f(late) − f(early)| of every component, relative to its largest value, (D,)."""
-        return self.relative(self.value(late) - self.value(early)).numpy()
+        """|f(late) − f(early)| of every component, relative to its size there, (D,)."""
+        early_value, late_value = self.value(early), self.value(late)
+        return self.relative(late_value - early_value, early_value, late_value).numpy()
 
-    def relative(self, change: Tensor) -> Tensor:
-        """|change| of f in every component, relative to its largest value on the trajectory."""
-        return torch.where(self.sizes > 0, change.abs() / self.sizes, 0.0)
+    def relative(self, change: Tensor, *beside: Tensor) -> Tensor:
+        """|change| of f in every component, relative to the largest of its values beside it.
+
+        A pulse elsewhere makes no jump small. But where a component passes through zero its
+        rounding, and what is left of it in a narrow bracket, are no jump: ``NEAR_ZERO``.
+        """
+        sizes = torch.stack([NEAR_ZERO * self.sizes, *(value.abs() for value in beside)]).amax(0)
+        return torch.where(sizes > 0, change.abs() / sizes, 0.0)
 
     def pattern(self, t: float) -> Pattern:
         """Branches on the trajectory."""

@@ -11,7 +11,7 @@ from node_diag.measure.operations import Operations
 
 _SIGN = {"relu", "leaky_relu", "elu", "abs", "prelu", "threshold", "celu", "selu", "rrelu"}
 _RANGE = {
-    *("clamp", "clamp_min", "clamp_max", "hardtanh", "relu6", "hardsigmoid", "hardswish"),
+    *("clamp", "clamp_min", "clamp_max", "hardtanh", "relu6"),
     "hardshrink",
 }
 _OUTPUT = {
@@ -19,12 +19,21 @@ _OUTPUT = {
     *("floor_divide", "remainder", "fmod", "heaviside", "sgn", "argmax", "argmin", "bucketize"),
     "searchsorted",
 }
+_BETWEEN = {"hardsigmoid", "hardswish"}
+"""With bends at −3 and 3."""
 _CHOICE = {"maximum", "minimum", "fmax", "fmin"}
-_INDEX = {"max", "min", "sort", "topk", "max_pool2d_with_indices", "median", "kthvalue"}
-_CONTINUOUS = (_SIGN | _RANGE | _CHOICE) - {"threshold", "hardshrink"}
+_INDEX = {
+    *("max", "min", "sort", "topk", "max_pool2d_with_indices", "median", "kthvalue"),
+    *("cummax", "cummin"),
+}
+_EXTREME = {"amax", "amin"}
+_CONTINUOUS = (_SIGN | _RANGE | _CHOICE | _BETWEEN | _EXTREME | {"softshrink"}) - {
+    "threshold",
+    "hardshrink",
+}
 """They bend where they change their branch, and cannot make f jump by themselves."""
 _CAST, _READ, TO_INTEGERS = "_to_copy", "_local_scalar_dense", "to integers"
-_WATCHED = _SIGN | _RANGE | _OUTPUT | _CHOICE | _INDEX | {_CAST}
+_WATCHED = _SIGN | _RANGE | _OUTPUT | _CHOICE | _INDEX | _BETWEEN | _EXTREME | {"softshrink", _CAST}
 
 _COMPARISON = {"gt", "lt", "ge", "le", *_CHOICE}
 
@@ -93,8 +102,16 @@ def _taken(name: str, args: tuple[Any, ...], found: Any) -> Tensor | None:
         return args[0] > 0
     if name in _RANGE:
         return args[0] == found if isinstance(found, Tensor) else None
+    if name in _BETWEEN:
+        return (args[0] > -3).to(torch.int8) + (args[0] > 3)
+    if name in _EXTREME and isinstance(found, Tensor):
+        extreme = torch.amax if name == "amax" else torch.amin
+        given, *dims = args
+        return given == extreme(given, *dims[:1], keepdim=True)
+    if name == "softshrink" and isinstance(found, Tensor):
+        return found.sign()
     if name in _OUTPUT and isinstance(found, Tensor):
-        return torch.trunc(args[0] / args[1]) if name in ("remainder", "fmod") else found
+        return _step_of(name, args, found)
     if name in _CHOICE:
         return args[0] > args[1]
     if name in _INDEX and isinstance(found, tuple | list) and len(found) > 1:
@@ -102,6 +119,15 @@ def _taken(name: str, args: tuple[Any, ...], found: Any) -> Tensor | None:
     if name == _CAST and isinstance(found, Tensor) and args[0].is_floating_point():
         return None if found.is_floating_point() or found.is_complex() else found
     return None
+
+
+def _step_of(name: str, args: tuple[Any, ...], found: Tensor) -> Tensor:
+    """What is constant between two jumps of an operation: of a remainder, the quotient."""
+    if name == "frac":
+        return torch.trunc(args[0])
+    if name == "fmod":
+        return torch.trunc(args[0] / args[1])
+    return torch.floor(args[0] / args[1]) if name == "remainder" else found
 
 
 def _margin(name: str, args: tuple[Any, ...], branch: Tensor) -> Tensor | None:

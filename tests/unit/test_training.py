@@ -93,3 +93,26 @@ def test_without_parameters_there_is_nothing_to_train():
     problem = Problem(lambda t, z: -z, torch.ones(1).double(), (0.0, 1.0), lambda zs: zs.sum())
     with pytest.raises(ProblemError, match="nothing to train"):
         fit("aca", ACA, problem, setup(problem), Schedule(1, 0.1))
+
+
+def test_the_final_loss_is_that_of_the_flow_also_with_fixed_steps():
+    problem = load("linear", {"k": -1.0, "T": 1.0})
+    coarse = make_setup(problem, resolve({"solver": "euler", "step_size": 0.5}, {}, None).config)
+    found = fit("aca", ACA, problem, coarse, Schedule(1, 1e-12, "sgd"))
+    assert found.losses[0] == 0.25**2  # (1 − ½)⁴
+    assert found.final_loss == pytest.approx(
+        math.exp(-2), rel=1e-8
+    )  # a step of 1e-12 moves nothing
+
+
+def test_a_truth_that_cannot_be_evaluated_ends_no_training(monkeypatch):
+    from node_diag import training
+
+    def fails(problem):
+        raise ProblemError("f raised ValueError: no")
+
+    monkeypatch.setattr(training, "sensitivity_reference", fails)
+    problem = load("linear")
+    found = fit("aca", ACA, problem, setup(problem), Schedule(2, 0.01, "adam", 1))
+    assert found.status == "ok"
+    assert "ValueError: no" in found.no_truth

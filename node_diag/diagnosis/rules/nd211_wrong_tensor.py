@@ -3,9 +3,11 @@
 A bias whose gradient is a thousandth of a weight's may be off by half without moving the error of
 the whole. An optimiser that scales every parameter by itself (Adam) trains on it all the same.
 
-Detected: a parameter, z0 or the times are off by more than 10 % of their own true gradient, which
-is known to 10 % or better, while the whole is off by less. Where the derivative of the accepted
-steps is off as much, it is discretisation, which every method that differentiates them has.
+Detected: a parameter or z0 is off by more than 10 % of its own true gradient, which is known to
+10 % or better, while the whole is off by less; and by more than 1e-5 of the whole. Where the
+derivative of the accepted steps is off as much, it is discretisation, which every method that
+differentiates them has. And dL/dts of a method that does not differentiate the steps, where they
+themselves are right about it.
 
 What to do: a tolerance that is tight enough for the small tensor, or a loss in which it counts. A
 method of your own: look at its formula for that tensor. A limit on METHOD.worst_tensor_error gates
@@ -14,9 +16,9 @@ on it.
 
 from collections.abc import Iterable, Mapping
 
-from node_diag.diagnosis.metrics import hidden
+from node_diag.diagnosis.metrics import WRONG, hidden, is_wrong
 from node_diag.diagnosis.rule import Rule, command, known, off_truth
-from node_diag.records import Finding, MethodRecord, ParameterError, Report
+from node_diag.records import ErrorRecord, Finding, MethodRecord, ParameterError, Report
 
 ALIKE = 2.0
 """An error up to so many times that of the accepted steps is theirs."""
@@ -42,6 +44,8 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     for method in report.methods:
         record = method.errors.continuous if method.errors else None
         found = hidden(record)
+        if record is not None and record.times is not None and _in_times(method, apart):
+            found["dL/dts"] = record.times
         own = {
             name: part for name, part in found.items() if not _explained(method, name, part, steps)
         }
@@ -54,6 +58,14 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
                 by_tensor=_sizes(own),
                 whole=record.relative_l2,
             )
+
+
+def _in_times(method: MethodRecord, apart: ErrorRecord | None) -> bool:
+    """Whether dL/dts alone is wrong; of methods that differentiate the steps ND201 says so."""
+    record = method.errors.continuous if method.errors else None
+    if method.discrete or record is None or not (record.relative_l2 or 0.0) <= WRONG:
+        return False
+    return is_wrong(record.times) and not is_wrong(apart.times if apart else None)
 
 
 def _shares(method: MethodRecord, steps: Mapping[str, ParameterError]) -> bool:

@@ -17,8 +17,6 @@ from node_diag.records import (
 
 Cell = float | str | bool | None
 Rows = Iterable[Sequence[Cell]]
-LONGEST = 1000
-"""Tensors with more entries are left to report.json and arrays.npz."""
 _FORMULA_STARTS = ("=", "+", "-", "@")
 _COST = (
     "nfe_forward",
@@ -131,8 +129,14 @@ def _values(report: Report) -> Rows:
     for name in dict.fromkeys(name for found in tensors for name in found):
         values = [found.get(name, []) for found in tensors]
         length = max(map(len, values))
-        for i in range(length if length <= LONGEST else 0):
+        for i in range(length):
             yield name, i, *(v[i] if i < len(v) else None for v in values)
+    # A row without an index stands for each that is in arrays.npz alone.
+    listed = {name for found in tensors for name in found}
+    params = dict.fromkeys(name for g in columns.values() for name in g.params)
+    for name in ["z0", *params]:
+        if name not in listed:
+            yield name, None, *(None for _ in columns)
 
 
 def _references(report: Report) -> dict[str, GradientRecord]:

@@ -102,3 +102,10 @@ def test_a_tensor_that_is_wrong_is_seen_below_the_norm_of_all(b, truth, bar, fou
 
 def test_what_is_wrong_as_a_whole_hides_nothing():
     assert hidden(compared([6, 4, 0, 0, 5, 0, 7], [3, 4, 0, 0, 5, 0, 7])) == {}
+
+
+def test_an_error_far_below_the_whole_is_what_the_tolerance_leaves():
+    parts = {"z0": slice(0, 1), "params.b": slice(1, 2), "ts": slice(2, 4)}
+    error = compare(np.array([1.0, 9e-6, 1, -1]), np.array([1.0, 5e-6, 1, -1]), np.zeros(4), parts)
+    assert error.by_parameter["b"].relative_l2 == pytest.approx(0.8)
+    assert hidden(error) == {}

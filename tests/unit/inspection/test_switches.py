@@ -40,22 +40,22 @@ def test_every_entry_that_crosses_counts():
 
 
 @pytest.mark.parametrize(
-    ("func", "in_state", "largest"),
+    ("func", "in_state"),
     [
-        (lambda t, z: torch.where(z < 1, torch.ones_like(z), 2 * torch.ones_like(z)), True, 2),
-        (lambda t, z: torch.ones_like(z) * (1 + (t > 1)), False, 2),
-        (lambda t, z: 1 + torch.floor(z), True, 4),
-        (lambda t, z: (2 if float(z[0]) > 1 else 1) * torch.ones_like(z), True, 2),
-        (lambda t, z: torch.ones_like(z) + (z > 1).long(), True, 2),
-        (lambda t, z: torch.as_tensor((z.numpy() > 1) + 1.0), True, 2),
+        (lambda t, z: torch.where(z < 1, torch.ones_like(z), 2 * torch.ones_like(z)), True),
+        (lambda t, z: torch.ones_like(z) * (1 + (t > 1)), False),
+        (lambda t, z: 1 + torch.floor(z), True),
+        (lambda t, z: (2 if float(z[0]) > 1 else 1) * torch.ones_like(z), True),
+        (lambda t, z: torch.ones_like(z) + (z > 1).long(), True),
+        (lambda t, z: torch.as_tensor((z.numpy() > 1) + 1.0), True),
     ],
     ids=["where z", "t >", "floor z", "if z", "cast", "numpy"],
 )
-def test_jumps_are_told_from_kinks_and_by_what_decides(func, in_state, largest):
+def test_jumps_are_told_from_kinks_and_by_what_decides(func, in_state):
     found = [one for one in inspect(func) if one.jump]
     assert found
-    # From 1 to 2, relative to the largest value on the trajectory.
-    assert found[0].jump == pytest.approx(1 / largest, abs=1e-6)
+    # From 1 to 2, relative to the larger one, wherever else f is larger.
+    assert found[0].jump == pytest.approx(0.5, abs=1e-6)
     assert found[0].times[0] == pytest.approx(1.0, abs=1e-3)
     assert any(one.in_state for one in found) == in_state
 
@@ -100,3 +100,36 @@ def test_a_kink_in_the_time_alone():
     (found,) = inspect(lambda t, z: torch.abs(t - 1) - z)
     assert found.jump == 0
     assert found.times == [pytest.approx(1.0, abs=1e-6)]
+
+
+def test_a_pulse_elsewhere_makes_no_jump_small():
+    # f is 1e7 for a moment at t = 0, and jumps by 0.75 where z crosses 1.5.
+    def f(t, z):
+        pulse = 1e7 * torch.exp(-1e7 * t)
+        return 1 - 0.5 * torch.where(z > 1.5, 1.0, 0.0).to(z) * z + pulse
+
+    found = [one for one in inspect(f, t1=1.0) if one.jump]
+    assert found
+    assert all(one.in_state for one in found)
+
+
+def test_a_component_that_is_zero_elsewhere_may_jump():
+    # At the points that are looked at, the second component never leaves zero.
+    def f(t, z):
+        inside = (z[0] > 0.9) & (z[0] < 0.902)
+        return torch.stack([1 + t, torch.where(inside, 500.0, 0.0).to(z)])
+
+    start = torch.tensor((0.0, 0.0), dtype=torch.float64)
+    problem = Problem(f, start, (0.0, 1.5), lambda zs: zs.sum())
+    from node_diag.solvers.tableaus.rk4 import TABLEAU as RK4
+
+    solution = integrate(Field(problem), start, problem.ts, Settings(RK4, step_size=0.05))
+    found = [one for one in switches.inspect(problem, RK4, solution) if one.jump]
+    assert found
+    # All of it, from 0 to 500; the other component's value beside it does not count.
+    assert max(one.jump for one in found) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_the_slope_of_a_remainder_is_no_switch():
+    found = inspect(lambda t, z: 1 + torch.frac(3 * t).expand(1), t1=1.9)
+    assert sum(one.crossings for one in found) == 5  # 3t from 0 to 5.7
