@@ -155,7 +155,7 @@ def unlike_rows(fast: float) -> Callable[[], Problem]:
 def ripple() -> Problem:
     """A decay, and an oscillation that the tolerance and the loss hardly see.
 
-    With w in thousands dL/dw is a ten-thousandth of the whole, and not less than any tolerance.
+    With w in thousands dL/dw is a few hundred-thousandths of the whole, and not less than any tolerance.
     """
     k, w = tensor(1.0), tensor(8e-3)
 
@@ -163,7 +163,7 @@ def ripple() -> Problem:
         return torch.stack([-k * z[:1], 1e3 * w * z[2:], -1e3 * w * z[1:2]]).reshape(3)
 
     z0 = tensor(1.0, 1e-5, 0.0)
-    loss = lambda zs: zs[-1, 0] + 1e-3 * zs[-1, 1]  # noqa: E731
+    loss = lambda zs: zs[-1, 0] + 2e-4 * zs[-1, 1]  # noqa: E731
     return plain(f, z0, (0.0, 3.0), loss, params={"k": k, "w": w})()
 
 
