@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from node_diag.outputs.figures import PLOTS
+from node_diag.outputs.figures import PLOTS, TRAINED
 from node_diag.outputs.figures.style import sheet
 from node_diag.outputs.table import Table
 from node_diag.records import Report
@@ -45,7 +45,7 @@ def drawings(report: Report) -> dict[str, Drawing]:
 
 def _draw_all(report: Report) -> dict[str, Drawing]:
     found: dict[str, Drawing] = {}
-    for plot in PLOTS:
+    for plot in (*PLOTS, *(TRAINED if report.training else ())):
         absent = plot.absent(report)
         if absent:
             found[plot.name] = Drawing(plot.title, absent, None, "", None)

@@ -24,6 +24,6 @@ PLOTS: tuple[Plot, ...] = (
     cost.PLOT,
     taylor.PLOT,
     step_choice.PLOT,
-    training.LOSS,
-    training.ERROR,
 )
+TRAINED: tuple[Plot, ...] = (training.LOSS, training.ERROR)
+"""Those of a report that has a training."""

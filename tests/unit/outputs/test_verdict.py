@@ -182,7 +182,7 @@ def test_a_tensor_that_is_wrong_though_the_whole_is_right_is_named():
     found = method("aca")
     found.verdict = "info"
     found.errors.continuous.by_parameter["mu"] = ParameterError(
-        relative_l2=0.5, max_abs=1.0, uncertainty=1e-9
+        relative_l2=0.5, max_abs=1.0, absolute_l2=1.0, uncertainty=1e-9
     )
     assert method_word(found) == "off"
     assert headline(good(methods=[found])).title == "aca is off by 5.0e-01 in mu"
