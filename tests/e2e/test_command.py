@@ -183,20 +183,37 @@ def test_no_arguments_show_the_help(node_diag):
 
 
 def test_only_declared_dependencies_are_imported():
-    """What the package imports, against what an installation without extras brings."""
+    """What the package imports, against what an installation brings; extras only inside functions."""
     package = Path(__file__).resolve().parents[2]
     project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
-    declared = {re.split(r"[<>=\[]", entry)[0] for entry in project["dependencies"]}
-    known = {{"pyyaml": "yaml"}.get(name, name) for name in declared}
+    known = _imported_as(project["dependencies"])
     known.add("markupsafe")  # jinja2 is made of it
-    found = {
-        module.partition(".")[0]
+    known |= set(sys.stdlib_module_names) | {"node_diag", "_problems", "problems"}
+    optional = _imported_as(project["optional-dependencies"]["experiments"])
+    trees = [
+        ast.parse(path.read_text())
         for folder in ("node_diag", "problems")
         for path in (package / folder).rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
-        for module in _modules(node)
-    }
-    assert found - set(sys.stdlib_module_names) - {"node_diag", "_problems", "problems"} <= known
+    ]
+    assert {name for tree in trees for name in _roots(ast.walk(tree))} <= known | optional
+    assert {name for tree in trees for name in _roots(_at_import(tree))} <= known
+
+
+def _imported_as(requirements):
+    names = {re.split(r"[<>=\[]", entry)[0] for entry in requirements}
+    return {{"pyyaml": "yaml", "scikit-learn": "sklearn"}.get(name, name) for name in names}
+
+
+def _at_import(node):
+    """Nodes that run when the module is imported: not the bodies of functions."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield child
+            yield from _at_import(child)
+
+
+def _roots(nodes):
+    return {module.partition(".")[0] for node in nodes for module in _modules(node)}
 
 
 def _modules(node):
