@@ -232,14 +232,8 @@ class Show:
             printing.print_lines([""])
 
     def where(self, what: str, folder: Path) -> None:
-        """Where it was written: a result like the others, so that ``-q`` leaves it alone.
-
-        In the formats that a program reads it is told beside them.
-        """
-        if self.format is Format.table:
-            printing.print_lines(["", f"{what}: {folder}"])
-        else:
-            self.streams.note(f"{what}: {folder}")
+        """Where it was written."""
+        printing.print_folder(what, folder, self.format, self.streams)
 
     def run(self, found: Run) -> None:
         """What is left to say at the end of several."""

@@ -8,9 +8,15 @@ import typer
 
 
 def explain(
-    code: Annotated[list[str], typer.Argument(help="Codes of findings, such as ND101 ND203.")],
+    code: Annotated[
+        list[str] | None,
+        typer.Argument(help="Codes of findings, such as ND101 ND203. [default: list them]"),
+    ] = None,
 ) -> None:
     """Explain findings: what they mean, how they are detected, what to do."""
     from node_diag import catalogue
 
-    typer.echo(catalogue.explain(code))
+    if code:
+        typer.echo(catalogue.explain(code))
+    else:
+        typer.echo(catalogue.as_text(catalogue.entries(["findings"])))

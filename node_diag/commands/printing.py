@@ -36,6 +36,17 @@ def print_lines(lines: Iterable[str]) -> None:
     patiently(lambda: sys.stdout.writelines(f"{line}\n" for line in lines))
 
 
+def print_folder(what: str, folder: Path, output_format: Format, streams: Streams) -> None:
+    """Where it was written: a result like the others, so that ``-q`` leaves it alone.
+
+    In the formats that a program reads it is told beside them.
+    """
+    if output_format is Format.table:
+        print_lines(["", f"{what}: {folder}"])
+    else:
+        streams.note(f"{what}: {folder}")
+
+
 def markdown(report: Report) -> str:
     """report.md as text."""
     from node_diag.registry import OUTPUTS

@@ -29,6 +29,6 @@ def report(
     streams = Streams(no_color=no_color, quiet=False)
     found, folder = redraw.redraw(record, formats or [], report_dir, force=force)
     printing.print_report(found, output_format, streams)
-    streams.note(f"report: {folder}")
+    printing.print_folder("report", folder, output_format, streams)
     if open_:
         printing.open_page(folder / "report.html", streams)

@@ -49,7 +49,7 @@ def reproduce(
         done = running.reproduce(chosen, report_dir, told, again=force)
     printing.print_lines(rendering.lines(done))
     page = report_dir / (rendering.PAGE if len(done) > 1 else f"{done[0].name}/{rendering.PAGE}")
-    streams.note(f"report: {page}")
+    printing.print_folder("report", page, options.Format.table, streams)
     if open_:
         printing.open_page(page, streams)
     if any(found.failed for found in done):

@@ -80,6 +80,6 @@ def train(  # noqa: PLR0913 - one parameter for each option
     folder = report_dir or session.default_folder(job.name)
     found = run(job, plan, folder, force=force, streams=streams)
     printing.print_report(found, output_format, streams)
-    streams.note(f"report: {folder}")
+    printing.print_folder("report", folder, output_format, streams)
     if open_:
         printing.open_page(folder / "report.html", streams)

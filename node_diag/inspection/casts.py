@@ -2,8 +2,8 @@
 
 Differences of f over less than a float32 quantum see a staircase: flat where the cast is, so that
 they miss its share of the derivative to the last digit and without any noise. No step size helps,
-and none shows it. So every cast is followed once: what it returns is moved by a few roundings, and
-if that moves f, f has seven digits.
+and none shows it. So every such operation is followed once: what it returns is moved by a few
+roundings, and if that moves f, f has seven digits.
 """
 
 from __future__ import annotations
@@ -24,12 +24,16 @@ VISIBLE = 1e-13
 """Relative change of f below which a cast does not matter: a few hundred roundings of float64."""
 ROUNDINGS = 8
 """So many that those of the operations that follow do not take them back."""
+NEAR, FAR = 2.0**-40, 2.0**-18
+"""Relative to t, below and above a float32 quantum: an f of t's digits that sees FAR as it moves by
+more than VISIBLE · FAR / NEAR = 4e-7 sees NEAR as well."""
 _CASTS = (torch.ops.aten._to_copy, torch.ops.aten.copy_)
 
 
 class _Rounding(Operations):
-    """Moves what is cast from float64 to fewer digits by a few roundings, some up and some down.
+    """Moves what comes of float64 with fewer digits by a few roundings, some up and some down.
 
+    By a cast, or by promotion: float32 of some dimensions times a float64 of none is float32.
     Not all in one direction: a norm that is divided by would take that out again.
     """
 
@@ -38,8 +42,8 @@ class _Rounding(Operations):
         self.any = False
 
     def done(self, func: Any, args: tuple[Any, ...], found: Any) -> None:
-        """A cast returns something else from now on."""
-        if func.overloadpacket not in _CASTS or not _loses_digits(found, args):
+        """What loses digits returns something else from now on."""
+        if not _loses_digits(func, args, found):
             return
         self.any = True
         turns = torch.ones(found.numel(), dtype=found.dtype, device=found.device)
@@ -47,10 +51,12 @@ class _Rounding(Operations):
         found.mul_(1 + ROUNDINGS * torch.finfo(found.dtype).eps * turns.reshape(found.shape))
 
 
-def _loses_digits(out: Any, args: tuple[Any, ...]) -> bool:
+def _loses_digits(func: Any, args: tuple[Any, ...], out: Any) -> bool:
     if not isinstance(out, Tensor) or not out.is_floating_point() or out.dtype == torch.float64:
         return False
-    return any(isinstance(x, Tensor) and x.dtype == torch.float64 for x in args)
+    given = {x.dtype for x in args if isinstance(x, Tensor)}
+    # Not: ones_like and its kin, which make no use of the values.
+    return torch.float64 in given and (func.overloadpacket in _CASTS or out.dtype in given)
 
 
 def rounds_inside(problem: Problem) -> bool:
@@ -64,7 +70,13 @@ def rounds_inside(problem: Problem) -> bool:
             plain = f(t, z).clone()
             with _Rounding() as rounding:
                 moved = f(t, z).clone()
+            near, far = (f(t * (1 + by), z).clone() for by in (NEAR, FAR))
     except ProblemError:  # f may not be defined there, or not be looked into
         return False
-    change = torch.linalg.vector_norm(moved - plain)
-    return rounding.any and bool(change > VISIBLE * torch.linalg.vector_norm(plain))
+    size = torch.linalg.vector_norm(plain)
+    if rounding.any and bool(torch.linalg.vector_norm(moved - plain) > VISIBLE * size):
+        return True
+    # As torch.tensor([float(t)]) does: no operation is given both.
+    return torch.equal(near, plain) and bool(
+        torch.linalg.vector_norm(far - plain) > VISIBLE * FAR / NEAR * size
+    )

@@ -83,22 +83,40 @@ class Linearized:
 
     def vjp_params(self, ts: Vector, zs: Vector, adjoints: Vector) -> Vector:
         """Σ aᵀ ∂f/∂θ (P,) over n points: ts (n,), zs (n, D), adjoints (n, D)."""
-        params = list(self._params.values())
         total = np.zeros(self.n_params)
         for some in np.array_split(np.arange(len(ts)), max(1, len(ts) // self._lanes)):
-            t, z = torch.from_numpy(ts[some]), torch.from_numpy(zs[some]).requires_grad_()
-            with torch.enable_grad():
-                if self.batched:
-                    inputs = [p.clone().requires_grad_() for p in params]
-                    value = self._shared(t, z, dict(zip(self._params, inputs, strict=True)))
-                else:
-                    inputs = list(self.problem.params.values())
-                    value = torch.stack([self.field(*point) for point in zip(t, z, strict=True)])
-            dz, *found = vjp([value], [z, *inputs], [torch.from_numpy(adjoints[some])])
-            self.screen.hold_products(ts[some], zs[some], adjoints[some], dz.numpy())
-            if found:
-                total += np.concatenate([g.numpy().ravel() for g in found])
+            points = ts[some], zs[some], adjoints[some]
+            dz, products = self._products(*points)
+            self.screen.hold_products(*points, dz.numpy())
+            if products:
+                self._hold_sum(*points, products)
+                total += np.concatenate([g.numpy().ravel() for g in products.values()])
         return total
+
+    def _products(
+        self, ts: Vector, zs: Vector, adjoints: Vector
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """aᵀ ∂f/∂z (n, D), and Σ aᵀ ∂f/∂θ by parameter."""
+        t, z = torch.from_numpy(ts), torch.from_numpy(zs).requires_grad_()
+        with torch.enable_grad():
+            if self.batched:
+                inputs = {name: p.clone().requires_grad_() for name, p in self._params.items()}
+                value = self._shared(t, z, inputs)
+            else:
+                inputs = dict(self.problem.params)
+                value = torch.stack([self.field(*point) for point in zip(t, z, strict=True)])
+        dz, *found = vjp([value], [z, *inputs.values()], [torch.from_numpy(adjoints)])
+        return dz, dict(zip(inputs, found, strict=True))
+
+    def _hold_sum(
+        self, ts: Vector, zs: Vector, adjoints: Vector, products: Mapping[str, Tensor]
+    ) -> None:
+        """The screen looks at a sum; what it doubts is halved until single points are left."""
+        if not self.screen.hold_sum(ts, zs, adjoints, products):
+            return
+        for half in np.array_split(np.arange(len(ts)), 2):
+            points = ts[half], zs[half], adjoints[half]
+            self._hold_sum(*points, self._products(*points)[1])
 
     def _at_once(self, ts: Tensor, zs: Tensor) -> tuple[Vector, Vector]:
         """Rows of the Jacobians by D backward passes through one vmapped evaluation.

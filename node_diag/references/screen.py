@@ -97,6 +97,35 @@ class Screen:
         slopes, sizes = (dz * lines).sum(1), np.abs(dz * lines).sum(1)
         self._doubt(_Claims(ts, zs, lines, weights, slopes[:, None], sizes[:, None]), {})
 
+    def hold_sum(self, ts: Vector, zs: Vector, weights: Vector, dp: Mapping[str, Tensor]) -> bool:
+        """Compare Σ aᵀ ∂f/∂θ over n points, a: ``weights`` (n, D), with values of f.
+
+        Returns:
+            Whether fewer points should be looked at: one of these is in doubt, and there are not
+            yet enough. A single one in doubt is noted.
+        """
+        terms = torch.cat([(dp[name] * line).flatten() for name, line in self._line.items()])
+        slope, size = float(terms.sum()), float(torch.linalg.vector_norm(terms))
+        still = _Claims(ts, zs, np.zeros_like(zs), weights, np.zeros(0), np.zeros(0))
+        try:
+            with np.errstate(all="ignore"):
+                for step in STEPS:
+                    up, down = (self._moved(still, self._line, sign * step) for sign in (1, -1))
+                    seen = float((up - down).sum()) / (2 * step)
+                    noise = NOISE * float((np.abs(up) + np.abs(down)).sum()) / step
+                    gap = abs(seen - slope)
+                    if not gap > SUSPICIOUS * max(size, abs(seen)) + noise:
+                        return False
+                    bend = float(((up + down) / 2 - self._moved(still, {}, 0.0)).sum())
+                    if abs(bend) / step >= BENT * gap:
+                        return False
+        except ProblemError:
+            return False
+        if len(ts) > 1:
+            return len(self._found) < MOST
+        self._found.append((float(ts[0]), zs[0].copy()))
+        return False
+
     def _doubt(self, claims: _Claims, line: Mapping[str, Tensor]) -> None:
         rows = np.arange(len(claims.ts))
         try:

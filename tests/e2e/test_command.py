@@ -405,6 +405,13 @@ def test_the_report_folder_is_part_of_the_result(node_diag, tmp_path, quiet):
     assert ("report: reports/linear/" in as_json.stderr) is not bool(quiet)
 
 
+def test_explain_alone_lists_what_it_can_explain(node_diag):
+    done = node_diag("explain")
+    assert done.returncode == 0
+    assert done.stdout == node_diag("list", "findings").stdout
+    assert "ND101" in done.stdout
+
+
 def test_explain_takes_several_codes_in_the_order_given(node_diag):
     done = node_diag("explain", "nd203", "ND101", "ND101")
     assert done.returncode == 0

@@ -17,6 +17,7 @@ from node_diag.outputs.table import Table, thinned
 from node_diag.records import ErrorOrigin, Report
 
 _HEIGHT = 2.3
+_MARGIN = 0.02
 _FARTHEST = 3.0
 """Shares beyond this are cut off: parts of the error cancel there."""
 
@@ -41,7 +42,9 @@ def draw(report: Report) -> Figure:
             origin.t, share, color=styles[name].colour, ls=styles[name].dash,
             drawstyle="steps-post", label=name,
         )  # fmt: skip
-    axes.set_xlim(*time_span(report))
+    first, last = time_span(report)
+    margin = _MARGIN * (last - first)  # the error often arises at t0, where the axis would hide it
+    axes.set_xlim(first - margin, last + margin)
     label(axes, "t   (the backward pass runs from t1 to t0)", "share so far, %", left=0.65)
     return figure
 

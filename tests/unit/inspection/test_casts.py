@@ -25,6 +25,8 @@ def into_buffer(t, z):
         lambda t, z: -z + torch.tanh(z.float()).double(),
         lambda t, z: -z + torch.tanh(z.half()),
         lambda t, z: -z * t.float(),
+        lambda t, z: -z * (torch.ones(2, dtype=torch.float32) * t),  # t has no dimension to win by
+        lambda t, z: -z * torch.tensor([float(t)]),
         lambda t, z: z.float() / torch.linalg.vector_norm(z.float()) - z,  # no scale is left in it
         into_buffer,
     ],
@@ -42,6 +44,8 @@ def test_a_branch_in_fewer_digits_is_found(f):
         lambda t, z: torch.where(z.float() > 0, -z, z),  # decides, and is no part of the value
         lambda t, z: -z + 1e-9 * z.float(),  # 6e-17 of f
         lambda t, z: -z + 0 * z.float().sum(),
+        lambda t, z: -z * torch.floor(1e3 * t),
+        lambda t, z: -z + 1e-9 * t,
     ],
 )
 def test_what_does_not_move_f_is_none(f):

@@ -60,6 +60,47 @@ def test_a_small_region_is_seen_where_the_reference_steps_through_it(make):
     assert {one.input for one in look_closer(problem, suspects)} == {"z"}
 
 
+class Scaled(torch.autograd.Function):
+    """s z, whose backward formula returns nothing for s while z is within 0.04 of 1.05."""
+
+    @staticmethod
+    def forward(ctx, z, s):
+        ctx.save_for_backward(z, s)
+        return s * z
+
+    @staticmethod
+    def backward(ctx, g):
+        z, s = ctx.saved_tensors
+        return s * g, torch.where((z - 1.05).abs() < 0.04, 0.0, z) * g
+
+
+class ScaledLayers(Layers):
+    """The first component is driven through a parameter of its own."""
+
+    def __init__(self, product):
+        super().__init__(torch.sin)
+        self.scale = nn.Parameter(torch.ones(1).double())
+        self.product = product
+
+    def forward(self, t, z):
+        driven = torch.cat([1 + self.product(z[:1], self.scale), -z[1:]])
+        return driven + torch.tanh(z @ self.weight) @ self.weight.T
+
+
+def test_a_small_region_is_seen_where_it_is_a_parameters_derivative():
+    z0 = torch.zeros(6, dtype=torch.float64)
+
+    def of(product):
+        return Problem(ScaledLayers(product), z0, (0.0, 2.0), lambda zs: zs.square().sum())
+
+    problem = of(Scaled.apply)
+    suspects = sensitivity_reference(problem).suspects
+    assert len(suspects) > 1
+    assert all(abs(z[0] - 1.05) < 0.04 for _, z in suspects)
+    assert {one.input for one in look_closer(problem, suspects)} == {"scale"}
+    assert sensitivity_reference(of(torch.mul)).suspects == []
+
+
 @pytest.mark.parametrize("make", [through, layers])
 def test_a_right_formula_is_not_suspected(make):
     assert sensitivity_reference(make(torch.sin)).suspects == []
