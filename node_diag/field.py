@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from node_diag.errors import ProblemError, reraise_interrupt, said
-from node_diag.problem import Problem
+from node_diag.problem import Problem, making
 from node_diag.substitute import substituted
 
 FlatField = Callable[[Tensor, Tensor], Tensor]
@@ -74,6 +74,12 @@ class Field:
         return value if self.on_value is None else self.on_value(t, z, value)
 
     def _value(self, t: Tensor, z: Tensor) -> Tensor:
+        if self.problem.makes is None:
+            return self._plain_value(t, z)
+        with making(self.problem.makes):
+            return self._plain_value(t, z)
+
+    def _plain_value(self, t: Tensor, z: Tensor) -> Tensor:
         if self._copies:
             t, z = t.clone(), z.clone()
         if self._is_vector:
@@ -96,7 +102,7 @@ class Field:
 
     def with_params(self, params: Mapping[str, Tensor]) -> FlatField:
         """F as a function of flat states with other parameter values (not counted)."""
-        layout, func, own = self._layout, self._func, dict(params)
+        layout, func, own, makes = self._layout, self._func, dict(params), self.problem.makes
         if isinstance(func, nn.Module):
             module = func
 
@@ -109,7 +115,8 @@ class Field:
             try:
                 if self._copies:
                     t, z = t.clone(), z.clone()
-                return layout.flatten(inner(t, layout.unflatten(z)))
+                with making(makes):
+                    return layout.flatten(inner(t, layout.unflatten(z)))
             except BaseException as error:
                 reraise_interrupt(error)
                 raise ProblemError(f"f raised {said(error)} off the trajectory") from error
@@ -174,7 +181,8 @@ def validate(problem: Problem) -> None:
     t0 = torch.tensor(problem.t0, dtype=problem.dtype, device=problem.device)
     with torch.no_grad():
         try:
-            value = problem.func(t0, problem.layout.unflatten(z0))
+            with making(problem.makes):
+                value = problem.func(t0, problem.layout.unflatten(z0))
         except BaseException as error:
             reraise_interrupt(error)
             hint = MIXED if "dtype" in str(error) and problem.dtype == torch.float64 else ""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy as copying
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -60,6 +61,20 @@ class Layout:
         )
 
 
+@contextmanager
+def making(dtype: torch.dtype | None) -> Generator[None]:
+    """Tensors that are made without a dtype get this one; None leaves it as it is."""
+    before = torch.get_default_dtype()
+    if dtype is None or dtype == before:
+        yield
+        return
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
 class Problem:
     """An initial value problem with a scalar loss of the states it is observed in.
 
@@ -82,6 +97,9 @@ class Problem:
     Attributes:
         mutated: arguments that f was seen to change in place (``state``, ``time``); it then gets
             copies of both.
+        makes: dtype of the tensors that f and the loss make without saying one
+            (``torch.ones(n, 1) * t``): that of the state in another precision than the problem's
+            own; None leaves it to torch.
 
     Raises:
         ProblemError: an argument cannot be used; the sentence says which and why.
@@ -109,6 +127,7 @@ class Problem:
         self.exact = exact
         self.description = str(description)
         self.mutated: list[str] = []
+        self.makes: torch.dtype | None = None
         self.source = ""
         self.arguments: dict[str, Any] = {}
         for what, function in (("func", func), ("loss", loss)):
@@ -144,7 +163,8 @@ class Problem:
             ProblemError: the loss raised, or is no finite-shaped scalar tensor.
         """
         try:
-            value = self.loss(self.layout.unflatten(zs))
+            with making(self.makes):
+                value = self.loss(self.layout.unflatten(zs))
         except BaseException as error:
             reraise_interrupt(error)
             shape = tuple(self.layout.shapes[0])
@@ -201,6 +221,7 @@ class Problem:
         )
         other.source, other.arguments = self.source, self.arguments
         other.mutated = self.mutated
+        other.makes = self.makes if dtype == self.dtype else dtype
         return other
 
     def _moved_func(

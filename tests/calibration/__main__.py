@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import matplotlib
@@ -12,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from tests.calibration.family import cases
-from tests.calibration.measure import Sample, samples
+from tests.calibration.measure import Sample, samples, shortfalls
 
 NAMES = {
     "forward": "continuous: forward sensitivities",
@@ -96,6 +97,8 @@ def main() -> None:
     (arguments.folder / "calibration.md").write_text(text, encoding="utf-8")
     draw(found, arguments.folder / "calibration.png")
     print(text)  # noqa: T201 - the result of this command
+    if short := shortfalls(found):
+        sys.exit("; ".join(short))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from tests.calibration.family import Case, Long
 Vector = NDArray[np.float64]
 GRIDS = (("dopri5", 8), ("bosh3", 5), ("tsit5", 8), ("rk4", 2), ("heun-euler", 4))
 """Solvers and the finest tolerance, as −log10, that they reach in reasonable time."""
+COVERED, VACUOUS = 0.99, 30
 EPS = float(np.finfo(np.float64).eps)
 
 
@@ -57,6 +58,28 @@ def samples(cases: Iterable[Case], adjoint_every: int = 1) -> list[Sample]:
     halves = {str(k): partial(_all, numbered[k::2], adjoint_every) for k in range(2)}
     done = parallel.compute(halves)
     return [sample for half in done.values() for sample in half]
+
+
+def shortfalls(found: Iterable[Sample]) -> list[str]:
+    """What is not as it should be with the uncertainties of every reference, in words."""
+    by_name: dict[str, list[Sample]] = {}
+    for sample in found:
+        by_name.setdefault(sample.reference, []).append(sample)
+    told: list[str] = []
+    for name, own in by_name.items():
+        covered = min(float(np.mean([getattr(s, a) for s in own])) for a in ("covers", "inside"))
+        # An error of exactly zero says nothing about how large a bar should have been.
+        times = float(np.median([s.bar / s.error for s in own if s.error > 0]))
+        if not covered >= COVERED:
+            told.append(
+                f"{covered:.1%} of the uncertainties of {name} cover, less than {COVERED:.0%}"
+            )
+        if not times <= VACUOUS:
+            told.append(
+                f"the uncertainties of {name} are {times:.0f} times the errors in the median, "
+                f"over {VACUOUS}"
+            )
+    return [text.replace("%", " %") for text in told]
 
 
 def _all(numbered: list[tuple[int, Case]], adjoint_every: int) -> list[Sample]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from node_diag.diagnosis.rule import Rule, command
 from node_diag.diagnosis.rules.nd303_unknowable import MUCH
-from node_diag.records import Finding, MissingReference, Report
+from node_diag.records import Finding, MissingReference, ReferenceRecord, Report
 
 
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
@@ -21,10 +21,11 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         reference = getattr(report.references, which)
         if isinstance(reference, MissingReference) and not _explained(report, which):
             other = "discrete" if which == "continuous" else "continuous"
+            there = isinstance(getattr(report.references, other), ReferenceRecord)
+            meanwhile = f"judge by the {other} truth meanwhile, or " if there else ""
             yield rule.finding(
                 f"no {which} reference: {reference.reason}",
-                f"judge by the {other} truth meanwhile, or see where it comes from: "
-                f"{command(report)} --report html",
+                f"{meanwhile}see where it comes from: {command(report)} --report html",
                 None,
                 reference=which,
                 reason=reference.reason,

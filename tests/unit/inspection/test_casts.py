@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from node_diag import Problem
+from node_diag import Problem, check
 from node_diag.inspection.casts import rounds_inside
 from tests.scenarios.cases import plain, tensor
 
@@ -69,3 +69,31 @@ def test_a_check_in_float32_asks_for_its_float64_references():
     problem = Problem(Casts(), torch.randn(2), (0.0, 1.0), lambda zs: zs.sum())
     assert problem.dtype == torch.float32
     assert rounds_inside(problem)
+
+
+class Clock(nn.Module):
+    """A common way to hand t to a network: the ones are of the default dtype."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Linear(3, 2)
+
+    def forward(self, t, z):
+        return self.net(torch.cat([z, torch.ones(len(z), 1) * t], 1))
+
+
+def test_a_float32_problem_may_make_tensors_of_the_default_dtype():
+    """In float64 they are made in float64, so that its reference is a float64 one."""
+    torch.manual_seed(0)
+    problem = Problem(Clock(), torch.randn(4, 2), (0.1, 1.0), lambda zs: zs.square().mean())
+    assert not rounds_inside(problem)
+    report = check(problem, methods=["aca"], repeat=1, max_grad_error="1e-3")
+    assert report.config.dtype == "float32"
+    assert report.gates[0].verdict == "pass"
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_a_float64_problem_may_not():
+    torch.manual_seed(0)
+    z0 = torch.randn(4, 2, dtype=torch.float64)
+    assert rounds_inside(Problem(Clock().double(), z0, (0.1, 1.0), lambda zs: zs.square().mean()))
