@@ -13,6 +13,7 @@ from node_diag import recommendation
 from node_diag.assembly import Outcome
 from node_diag.config import CheckConfig
 from node_diag.diagnosis.gates import target_error
+from node_diag.diagnosis.metrics import NOTICEABLE
 from node_diag.errors import ProblemError, SolveError
 from node_diag.gradients.base import Setup
 from node_diag.inspection import adjoint_tolerance, error_origin, nan_origin, step_size_terms
@@ -25,8 +26,6 @@ from node_diag.references.base import Reference, Vector, flatten
 from node_diag.solvers.solution import Solution
 from node_diag.truths import Truths
 
-WRONG = 1e-2
-"""Relative error of a gradient whose origin is looked for."""
 ORIGIN = "where errors arise"
 Tasks = dict[str, Callable[[], Any]]
 
@@ -51,7 +50,7 @@ def tasks(
         if suspects:
             precise = problem.to(torch.float64, torch.device("cpu"))
             found[ORIGIN] = partial(error_origin.inspect, precise, truth, suspects)
-        goal = min(target_error(config), WRONG)
+        goal = min(target_error(config), NOTICEABLE)
         for outcome in _inaccurate(outcomes, setup, truth.value[:size]):
             found[f"{outcome.name}: tighter"] = partial(
                 adjoint_tolerance.inspect, (outcome.name, outcome.method), problem, setup, truth,
@@ -110,7 +109,7 @@ def _suspects(outcomes: list[Outcome], truth: Vector) -> dict[str, error_origin.
         gradient = _gradient(outcome, truth.size)
         if gradient is None or outcome.run is None or not outcome.run.backward.trail:
             continue
-        if norm(gradient - truth) > WRONG * norm(truth):
+        if norm(gradient - truth) > NOTICEABLE * norm(truth):
             found[outcome.name] = error_origin.Suspect(gradient, outcome.run.backward.trail)
     return found
 
@@ -124,7 +123,7 @@ def _inaccurate(outcomes: list[Outcome], setup: Setup, truth: Vector) -> list[Ou
         and (gradient := _gradient(outcome, truth.size)) is not None
         and outcome.deviation is not None
         and bool((outcome.deviation.error <= DEPARTED).all())
-        and norm(gradient - truth) > WRONG * norm(truth)
+        and norm(gradient - truth) > NOTICEABLE * norm(truth)
     ]
 
 

@@ -189,7 +189,7 @@ def conclude(found: Search, candidates: list[Candidate]) -> Recommendation:
         order=slope(candidates, found.config.solver),
     )
     if met:
-        result.best = min(range(len(candidates)), key=lambda i: _cost(candidates[i]))
+        result.best = min(range(len(candidates)), key=lambda i: _preference(candidates[i]))
         return result
     known = [c.error for c in candidates if c.error is not None and math.isfinite(c.error)]
     result.reason = f"none of the {len(candidates)} settings that were tried meets {target:.1e}" + (
@@ -198,8 +198,10 @@ def conclude(found: Search, candidates: list[Candidate]) -> Recommendation:
     return result
 
 
-def _cost(candidate: Candidate) -> float:
-    return candidate.nfe if candidate.met and candidate.nfe is not None else math.inf
+def _preference(candidate: Candidate) -> tuple[float, float]:
+    """Its cost; of two that cost the same, the one with the smaller error."""
+    cost = candidate.nfe if candidate.met and candidate.nfe is not None else math.inf
+    return cost, math.inf if candidate.error is None else candidate.error
 
 
 def _tolerance(candidate: Candidate) -> float:

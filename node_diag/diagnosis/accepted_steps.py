@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from node_diag.diagnosis.reverse_time import NOTICEABLE, outcome
+from node_diag.diagnosis.metrics import NOTICEABLE
+from node_diag.diagnosis.reverse_time import outcome
 from node_diag.diagnosis.rule import continuous, discrete, known, stored
 from node_diag.records import MethodRecord, ReferenceRecord, Report
 

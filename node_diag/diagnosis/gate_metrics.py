@@ -18,7 +18,7 @@ Pick = Callable[[MethodRecord], ErrorRecord | TimesError | None]
 def _error(pick: Pick) -> Callable[[MethodRecord], Value]:
     def value(method: MethodRecord) -> Value:
         record = pick(method)
-        return (_size(record), record.uncertainty or 0.0) if record else (None, 0.0)
+        return (record.judged, record.uncertainty or 0.0) if record else (None, 0.0)
 
     return value
 
@@ -31,11 +31,6 @@ def _gradient(metric: Callable[[MethodRecord], Value]) -> Callable[[MethodRecord
         return found if found[0] is None or not bad_times(method) else (math.nan, math.nan)
 
     return value
-
-
-def _size(record: ErrorRecord | TimesError) -> float | None:
-    """Relative, or absolute where the reference is zero."""
-    return record.absolute_l2 if record.relative_l2 is None else record.relative_l2
 
 
 def _continuous(method: MethodRecord) -> ErrorRecord | None:
@@ -73,7 +68,7 @@ def _worst_tensor(method: MethodRecord) -> Value:
 def _beside(record: ErrorRecord, part: ParameterError) -> tuple[float, float]:
     if part.relative_l2 is not None:
         return part.relative_l2, part.uncertainty or 0.0
-    whole, uncertainty = _size(record) or 0.0, record.uncertainty or 0.0
+    whole, uncertainty = record.judged or 0.0, record.uncertainty or 0.0
     if part.absolute_l2 is None or not record.absolute_l2:
         return whole, uncertainty
     return whole * part.absolute_l2 / record.absolute_l2, uncertainty

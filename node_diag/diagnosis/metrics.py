@@ -12,6 +12,9 @@ from node_diag.norms import norm
 from node_diag.records import ErrorRecord, ParameterError, TimesError, label, time_name
 
 Vector = NDArray[np.float64]
+NOTICEABLE = 1e-2
+"""Relative error above which a gradient is called off, and its origin is looked for; of a state, or
+of a component of it, from which it is another one."""
 WRONG = 1e-1
 """Relative error above which a gradient, or one tensor of it, is called wrong."""
 KNOWN = 1e-1

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from node_diag.diagnosis.reverse_time import NOTICEABLE
+from node_diag.diagnosis.metrics import NOTICEABLE
 from node_diag.diagnosis.rule import candidates, continuous, known, stored
 from node_diag.records import Candidate, Report
 from node_diag.registry import SOLVERS

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+from node_diag.diagnosis.metrics import NOTICEABLE
 from node_diag.records import MethodRecord, Report
 
 EXPLODED = 10.0
 """Relative distance from the trajectory from which a reverse-time state is said to have exploded:
 ten times the largest state."""
-NOTICEABLE = 1e-2
-"""Relative error of a state, or of a component of it, from which it is another one."""
 Outcome = Literal[
     "followed", "lost a component", "silently wrong", "exploded", "underflowed", "gave up"
 ]

@@ -81,21 +81,19 @@ def accused(findings: Iterable[Finding]) -> set[str | None]:
     return {f.method for f in errors}.union(*inherited)
 
 
-def size(error: ErrorRecord | ParameterError | None) -> float | None:
-    """The error that is judged: relative, or absolute where the reference is zero."""
-    if error is None:
-        return None
-    return error.absolute_l2 if error.relative_l2 is None else error.relative_l2
+def judged(error: ErrorRecord | ParameterError | None) -> float | None:
+    """The error that is judged, of one that may be missing."""
+    return error.judged if error else None
 
 
 def continuous(method: MethodRecord) -> float | None:
     """A method's error against the continuous truth."""
-    return size(method.errors.continuous) if method.errors else None
+    return judged(method.errors.continuous) if method.errors else None
 
 
 def discrete(method: MethodRecord) -> float | None:
     """A method's error against the discrete truth."""
-    return size(method.errors.discrete) if method.errors else None
+    return judged(method.errors.discrete) if method.errors else None
 
 
 def known(value: float | None, bar: float | None) -> str:
@@ -108,13 +106,13 @@ def known(value: float | None, bar: float | None) -> str:
 def off_truth(method: MethodRecord) -> str:
     """A method's error against the continuous truth as text."""
     error = method.errors.continuous if method.errors else None
-    return known(size(error), error.uncertainty if error else None)
+    return known(judged(error), error.uncertainty if error else None)
 
 
 def off_steps(method: MethodRecord) -> str:
     """A method's error against the discrete truth as text."""
     error = method.errors.discrete if method.errors else None
-    return known(size(error), error.uncertainty if error else None)
+    return known(judged(error), error.uncertainty if error else None)
 
 
 def stored(report: Report) -> MethodRecord | None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from node_diag.diagnosis.metrics import WRONG, hidden
+from node_diag.diagnosis.metrics import NOTICEABLE, WRONG, hidden
 from node_diag.diagnosis.rule import WRONG_DERIVATIVE, accused
 from node_diag.outputs.foreign import shorten
 from node_diag.outputs.numbers import scientific, uncertain
@@ -20,8 +20,6 @@ from node_diag.records import (
     Verdict,
 )
 
-NOTICEABLE = 1e-2
-"""A gradient that is further off than this is named in the headline, limit or not."""
 WORDS: dict[str, str] = {
     "pass": "pass",
     "fail": "FAIL",
@@ -91,7 +89,7 @@ def judgement(method: MethodRecord) -> str:
     error = method.errors.continuous
     if error is None:
         return "wrong" if _misses_its_steps(method, method.errors.discrete) else WORDS["info"]
-    off = _judged(error)
+    off = error.judged
     if (error.uncertainty or 0.0) >= max(off, WRONG):
         return WORDS["inconclusive"]
     if not off <= WRONG:
@@ -102,7 +100,7 @@ def judgement(method: MethodRecord) -> str:
 def _misses_its_steps(method: MethodRecord, error: ErrorRecord | None) -> bool:
     if error is None:
         return False
-    off = _judged(error)
+    off = error.judged
     return math.isnan(off) or (method.constant_steps and off > WRONG + (error.uncertainty or 0.0))
 
 
@@ -197,7 +195,7 @@ def _far_off(report: Report, named: list[str]) -> list[str]:
         if m.errors and m.errors.continuous and m.name not in named
     }
     words = {m.name: method_word(m) for m in report.methods}
-    far = {n: off for n, e in errors.items() if not (off := _judged(e)) <= NOTICEABLE}
+    far = {n: off for n, e in errors.items() if not (off := e.judged) <= NOTICEABLE}
     wrong = {name: off for name, off in far.items() if words[name] == "wrong"}
     rest = {name: off for name, off in far.items() if name not in wrong}
     parts = [
@@ -225,18 +223,13 @@ def _sentence(report: Report) -> str:
         errors = {m.name: getattr(m.errors, kind) for m in report.methods if m.errors}
         known = {name: error for name, error in errors.items() if error is not None}
         if known:
-            pairs = sorted(known.items(), key=lambda pair: _rank(_judged(pair[1])))
+            pairs = sorted(known.items(), key=lambda pair: _rank(pair[1].judged))
             texts = [f"{shorten(name)} {error_text(error)}" for name, error in pairs]
             why = why_missing(report.references.continuous).rstrip(".")
             missing = f" There is no continuous one: {why}." if kind == "discrete" and why else ""
             return f"Relative error against the {kind} truth: {', '.join(texts)}.{missing}"
     reasons = [why_missing(report.references.continuous), why_missing(report.references.discrete)]
     return "; ".join(dict.fromkeys(filter(None, reasons))) or "No method returned a gradient."
-
-
-def _judged(error: ErrorRecord) -> float:
-    """The relative error, or the absolute one where the truth is zero."""
-    return error.absolute_l2 if error.relative_l2 is None else error.relative_l2
 
 
 def _rank(value: float) -> float:

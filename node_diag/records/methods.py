@@ -32,6 +32,11 @@ class ParameterError(Record):
     """Of relative_l2, or of absolute_l2 where that is null."""
     absolute_l2: Real | None = None
 
+    @property
+    def judged(self) -> float | None:
+        """The relative error, or the absolute one where the reference is zero."""
+        return self.absolute_l2 if self.relative_l2 is None else self.relative_l2
+
 
 class TimesError(ParameterError):
     """Error in dL/dts, all times as one vector: a single one may be zero by chance."""
@@ -61,6 +66,11 @@ class ErrorRecord(Record):
     """The key of ``by_parameter`` whose relative error is largest for certain; never a time."""
     times: TimesError | None = None
     """Null where the reference knows no dL/dts."""
+
+    @property
+    def judged(self) -> float:
+        """The relative error, or the absolute one where the reference is zero."""
+        return self.absolute_l2 if self.relative_l2 is None else self.relative_l2
 
 
 class Errors(Record):

@@ -22,9 +22,8 @@ from collections.abc import Iterable
 
 from node_diag.diagnosis.accepted_steps import Steps, accepted_steps, by_step_sizes, elsewhere
 from node_diag.diagnosis.gate_metrics import bad_times
-from node_diag.diagnosis.metrics import TIMES
-from node_diag.diagnosis.reverse_time import NOTICEABLE
-from node_diag.diagnosis.rule import Rule, command, continuous, discrete, off_truth, size
+from node_diag.diagnosis.metrics import NOTICEABLE, TIMES
+from node_diag.diagnosis.rule import Rule, command, continuous, discrete, judged, off_truth
 from node_diag.records import (
     ErrorRecord,
     Finding,
@@ -66,22 +65,22 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         off = _off(report, record)
         if off or _is_missed(report, record):
             yield rule.finding(
-                f"{method.name}: off by {size(record):.1e} from the derivative of its own accepted "
-                f"steps {known}{_where(off)}",
+                f"{method.name}: off by {record.judged:.1e} from the derivative of its own "
+                f"accepted steps {known}{_where(off)}",
                 _advice(report, method),
                 method.name,
-                discrete_error=size(record),
+                discrete_error=judged(record),
                 uncertainty=record.uncertainty,
                 by_tensor=off,
             )
         elif record.times is not None and _is_missed_in_times(report, record.times):
             yield rule.finding(
-                f"{method.name}: its dL/dts is off by {size(record.times):.1e} from the derivative "
-                f"of its own accepted steps, worst in {record.times.worst}; z0 and the parameters "
+                f"{method.name}: its dL/dts is off by {record.times.judged:.1e} from the "
+                f"derivative of its own accepted steps, worst in {record.times.worst}; z0 and the parameters "
                 f"are right {known}",
                 _advice(report, method),
                 method.name,
-                times_error=size(record.times),
+                times_error=judged(record.times),
                 uncertainty=record.times.uncertainty,
                 worst=record.times.worst,
             )
@@ -140,13 +139,13 @@ def _round_off(report: Report) -> float:
 
 def _is_missed(report: Report, record: ErrorRecord) -> bool:
     """Over z0 and all parameters."""
-    error = size(record) or 0.0
+    error = judged(record) or 0.0
     return error > _round_off(report) and error > 10 * (record.uncertainty or 0.0)
 
 
 def _is_missed_in_times(report: Report, times: TimesError) -> bool:
     limits = (_round_off(report), 10 * (times.uncertainty or 0.0))
-    return (size(times) or 0.0) > max(*limits, 10 * _discretisation(report))
+    return (judged(times) or 0.0) > max(*limits, 10 * _discretisation(report))
 
 
 def _discretisation(report: Report) -> float:
@@ -154,7 +153,7 @@ def _discretisation(report: Report) -> float:
     apart = report.references.distance
     if apart is None:
         return UNKNOWN
-    return max(size(apart) or 0.0, size(apart.times) or 0.0)
+    return max(judged(apart) or 0.0, judged(apart.times) or 0.0)
 
 
 def _off(report: Report, record: ErrorRecord) -> dict[str, float]:
@@ -221,7 +220,7 @@ def _is_right(report: Report, method: MethodRecord) -> bool:
         return False
     if record.times is not None and _is_missed_in_times(report, record.times):
         return False
-    error = size(record)
+    error = judged(record)
     return error is not None and error < _round_off(report) and not _off(report, record)
 
 

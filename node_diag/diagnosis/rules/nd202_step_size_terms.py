@@ -17,7 +17,7 @@ What to do: detach the step sizes (aca or direct do).
 from collections.abc import Iterable
 
 from node_diag.diagnosis.accepted_steps import accepted_steps, by_step_sizes, elsewhere
-from node_diag.diagnosis.reverse_time import NOTICEABLE
+from node_diag.diagnosis.metrics import NOTICEABLE
 from node_diag.diagnosis.rule import (
     Rule,
     command,

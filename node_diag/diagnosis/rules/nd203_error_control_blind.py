@@ -18,6 +18,7 @@ import itertools
 from collections.abc import Iterable
 
 from node_diag.diagnosis.accepted_steps import Steps, accepted_steps, explained
+from node_diag.diagnosis.metrics import WRONG
 from node_diag.diagnosis.remedy import HALF
 from node_diag.diagnosis.rule import Rule, candidates, command, known
 from node_diag.records import Candidate, Finding, Report
@@ -26,8 +27,6 @@ LARGEST_GROWTH = 9.99
 """The controller multiplies a step by ten at most; accepted steps closer than this to it."""
 MOSTLY = 0.5
 CURED = 0.1
-WRONG = 0.1
-"""From here on it is an error, as a gradient is called wrong."""
 
 
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
