@@ -76,8 +76,8 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         elif record.times is not None and _is_missed_in_times(report, record.times):
             yield rule.finding(
                 f"{method.name}: its dL/dts is off by {record.times.judged:.1e} from the "
-                f"derivative of its own accepted steps, worst in {record.times.worst}; z0 and the parameters "
-                f"are right {known}",
+                f"derivative of its own accepted steps, worst in {record.times.worst}; "
+                f"z0 and the parameters are right {known}",
                 _advice(report, method),
                 method.name,
                 times_error=judged(record.times),
