@@ -224,9 +224,12 @@ class Deep(nn.Module):
 def test_the_smallest_of_many_tensors_is_looked_at():
     torch.manual_seed(0)
     problem = Problem(Deep().double(), number([1.0, 0.5]), (0.0, 1.0), lambda zs: zs.sum())
-    report = run(problem, "aca")
+    report = run(problem, "aca", "adjoint", "naive")
     (finding,) = [f for f in report.findings if f.code == "ND205"]
     assert "gain" in finding.message
+    # The adjoint and naive do not claim to be the derivative of the steps, but inherit it as well.
+    assert sorted(finding.evidence["methods"]) == ["aca", "adjoint", "naive"]
+    assert all(method.accused for method in report.methods)
     assert not report.passed
 
 

@@ -12,9 +12,10 @@ What to do: look for what cuts the graph in f. If it is meant (a fixed target, a
 estimator), the gradient is meant to be wrong and this finding may be ignored.
 """
 
+import math
 from collections.abc import Iterable
 
-from node_diag.diagnosis.rule import Rule, command
+from node_diag.diagnosis.rule import Rule, command, discrete
 from node_diag.diagnosis.rules.nd201_misses_discrete_truth import misses
 from node_diag.records import Finding, Report
 
@@ -31,7 +32,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
             "look for detach(), .data, no_grad or a backward formula in it; the discrete truth "
             f"uses values only: {command(report, reference='fd')}",
             None,
-            methods=[method.name for method in report.methods if misses(report, method)],
+            methods=_inheriting(report),
             function=wrong.function,
             input=wrong.input,
             t=wrong.t,
@@ -39,6 +40,17 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
             differences=wrong.differences,
             uncertainty=wrong.uncertainty,
         )
+
+
+def _inheriting(report: Report) -> list[str]:
+    """Methods that are wrong for it.
+
+    Those that miss the derivative of their own steps, which is taken from values of f; and, as
+    autograd serves them as well, others that are as far from it.
+    """
+    missing = [method for method in report.methods if misses(report, method)]
+    least = min((discrete(method) or 0.0 for method in missing), default=math.inf)
+    return [m.name for m in report.methods if m in missing or (discrete(m) or 0.0) > least / 2]
 
 
 RULE = Rule("ND205", "error", detect)
