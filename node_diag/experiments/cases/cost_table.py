@@ -23,7 +23,7 @@ from node_diag.outputs.table import Table
 METHODS = ("adjoint", "naive", "aca", "direct")
 LAYERS = (16, 32, 64, 128, 256)
 """N_f: layers of f, with FEW_STEPS."""
-STEPS = (200, 400, 800, 1600, 3200)
+STEPS = (100, 200, 400, 800, 1600)
 """N_t, with FEW_LAYERS."""
 STEEPNESS = (2, 8, 32, 128, 512)
 """Of the edges of a forcing with N_PULSES pulses, where trials are rejected: it makes m grow."""
