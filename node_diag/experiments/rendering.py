@@ -19,6 +19,12 @@ from node_diag.outputs.formats.md import as_markdown, escaped
 from node_diag.outputs.table import LONGEST, Table, thinned
 
 PAGE = "report.html"
+_KINDS = {
+    "agrees": "confirmed",
+    "contradicts": "contradicted by what was measured",
+    "differs": "with another number here for a stated reason",
+    "not comparable": "not comparable",
+}
 _CLAIMS = ("what", "source says", "measured here", "verdict")
 
 
@@ -69,7 +75,7 @@ def lines(all_done: Sequence[Finished]) -> list[str]:
 
 
 def _page(all_done: Sequence[Finished], title: str) -> bytes:
-    counts = Counter(c.agreement for done in all_done for c in done.conclusion.claims)
+    claims = [c for done in all_done for c in done.conclusion.claims]
     parts = [
         {
             "name": done.name,
@@ -82,8 +88,24 @@ def _page(all_done: Sequence[Finished], title: str) -> bytes:
         }
         for done in all_done
     ]
-    context = {"title": title, "parts": parts, "counts": counts, "version": __version__}
+    contradicted = any(c.agreement == "contradicts" for c in claims)
+    context = {
+        "title": title,
+        "parts": parts,
+        "tally": _tally(claims),
+        "contradicted": contradicted,
+        "version": __version__,
+    }
     return environment().get_template("experiments.html").render(context).encode()
+
+
+def _tally(claims: Sequence[Claim]) -> str:
+    """What became of the claims, in a sentence."""
+    counts = Counter(c.agreement for c in claims)
+    told = [f"{counts[kind]} {words}" for kind, words in _KINDS.items() if counts[kind]]
+    return (
+        f"{len(claims)} claim{'' if len(claims) == 1 else 's'} of the sources: {', '.join(told)}."
+    )
 
 
 def _figure(name: str, picture: Any) -> dict[str, Any]:

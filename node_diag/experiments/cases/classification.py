@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from node_diag.cells import Cell
 from node_diag.experiments.base import Claim, Conclusion, Experiment, Picture, Results
-from node_diag.outputs.figures.canvas import Handle, blank, label, place
+from node_diag.outputs.figures.canvas import Handle, blank, decades, label, place
 from node_diag.outputs.figures.style import looks
 from node_diag.outputs.numbers import NOTHING
 from node_diag.outputs.table import Table
@@ -211,6 +211,7 @@ def _picture(results: Results) -> Picture:
     figure, top = blank(title, entries, HEIGHT + 0.75, [note])
     axes = place(figure, 0.95, top + 0.15, HEIGHT)
     axes.set_yscale("log")
+    decades(axes.yaxis)
     rows: list[tuple[str, ...]] = []
     per_epoch = N_TRAIN // BATCH
     for m in MODELS:

@@ -85,7 +85,8 @@ def _there_and_back(problem: Problem, rtol: float) -> dict[str, Any]:
     found["error"] = float((back - start).norm() / start.norm())
     accurate = problem.exact
     if accurate is not None:
-        true = accurate(torch.tensor(problem.ts), start.reshape(SIZE, SIZE), problem.params)
+        with torch.no_grad():
+            true = accurate(torch.tensor(problem.ts), start.reshape(SIZE, SIZE), problem.params)
         found["forward_error"] = float((forward - true.reshape(-1)).norm() / true.norm())
     return found | ({"reconstruction": back.tolist()} if rtol == SHOWN else {})
 
@@ -103,7 +104,9 @@ def _problem() -> Problem:
         return torch.fft.fft2(padded.index_put((rows, columns), kernel.reshape(-1)))
 
     generator = torch.Generator().manual_seed(SEED)
-    kernel = torch.randn(3, 3, generator=generator, dtype=torch.float64)
+    # They sum to zero, all but the middle one positive: every mode decays, some much faster.
+    kernel = torch.randn(9, generator=generator, dtype=torch.float64).softmax(0).reshape(3, 3)
+    kernel[1, 1] -= 1
     kernel = (kernel * STRENGTH / symbol(kernel).abs().max()).requires_grad_()
 
     def f(t: Tensor, z: Tensor) -> Tensor:
@@ -155,20 +158,23 @@ def conclude(results: Results) -> Conclusion:
             "yes",
             f"gradient error of aca {scientific(shown['aca']['error'])}, of the adjoint "
             f"{_text(shown['adjoint'])} at rtol {SHOWN:g}",
-            "agrees",
-            "the field is linear, so that the adjoint's dL/dz0 does not need z; dL/dK does",
+            "agrees" if (shown["aca"]["error"] or math.inf) < 10 * SHOWN else "contradicts",
+            "modes of a linear field do not mix: where z̄ is lost, the adjoint state that it is "
+            "multiplied with is as small, so that the adjoint's gradient is right without z̄",
         ),
     ]
     return Conclusion(
-        f"At rtol {SHOWN:g} the image does not come back (relative error {error}), although the "
-        "forward solve is right; each decade of tolerance gains a decade of what reverse time "
-        "multiplies.",
+        f"At rtol {SHOWN:g} the image {'does not come' if _is_lost(shown) else 'comes'} back "
+        f"(relative error {error}); the forward solve is right to "
+        f"{scientific(back.get('forward_error'))}. The gradient of aca is right to "
+        f"{scientific(shown['aca']['error'])}, that of the adjoint to {_text(shown['adjoint'])}.",
         claims,
         [_images(back), _errors(results)],
         notes=[
-            f"z′ = K * z on a periodic {SIZE}×{SIZE} image, K a random 3×3 kernel scaled to a "
-            f"largest |λ| of {STRENGTH:g}, T = {HORIZON:g}, dopri5 with rtol = atol. The truth is "
-            "the closed form in Fourier space; L is the mean square of z(T).",
+            f"z′ = K * z on a periodic {SIZE}×{SIZE} image, K a random blur less the "
+            f"identity, 3×3, scaled to a largest |λ| of {STRENGTH:g}, T = {HORIZON:g}, dopri5 with "
+            "rtol = atol. The truth is the closed form in Fourier space; L is the mean square of "
+            "z(T).",
         ],
     )
 

@@ -197,8 +197,8 @@ def conclude(results: Results) -> Conclusion:
         )
     off = sum(claim.agreement == "contradicts" for claim in claims)
     return Conclusion(
-        f"{len(claims) - off} of {len(claims)} entries of the table are what is counted; "
-        f"{off} are not.",
+        f"{len(claims) - off} of {len(claims)} entries of the table are what is counted"
+        + (f"; {off} {'is' if off == 1 else 'are'} not." if off else "."),
         claims,
         [_picture(results, variable) for variable in ("N_f", "N_t")],
         [_table(results)],
