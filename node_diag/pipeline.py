@@ -116,9 +116,9 @@ def _run_check(request: Request, progress: Progress, meanwhile: Callable[[], Non
         wrong = derivatives.look_closer(precise, truths.continuous.suspects)
     inspection = Inspection(
         repeatability=repeats,
-        # Differences of a rounded f are none.
-        derivatives=[] if repeats.single_precision else wrong,
-        on_kinks=[] if repeats.single_precision else on_kinks,
+        # Differences of what is rounded are none.
+        derivatives=[] if repeats.rounded else wrong,
+        on_kinks=[] if repeats.rounded else on_kinks,
         switches=done.get("kinks of f", []),
         stability=done.get("growth along the trajectory"),
         dependence=done["what f depends on"],

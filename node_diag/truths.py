@@ -50,11 +50,11 @@ def reference_tasks(
             f"{what} gives another value each time it is evaluated, so there is no gradient to know"
         )
         return {f"{name} reference": lambda: none for name in Truths.__annotations__}
-    if repeats.single_precision:
+    if what := repeats.rounded:
         rounded = NoReferenceError(
-            "f computes in float32 where the state is float64: its values have seven digits, "
+            f"{what} computes in float32 where the state is float64: its values have seven digits, "
             "and neither differences nor a solve at a tight tolerance see through the rounding; "
-            "remove the cast (.float(), a float32 tensor) inside f"
+            f"remove the cast (.float(), a float32 tensor) inside {what}"
         )
         return {f"{name} reference": lambda: rounded for name in Truths.__annotations__}
     precise = problem.to(torch.float64, torch.device("cpu"))

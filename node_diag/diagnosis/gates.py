@@ -104,7 +104,8 @@ def parse_max_grad_error(text: str, source: str, own: Collection[str] = ()) -> G
 def target_error(config: CheckConfig) -> float:
     """Gradient error that a recommended setting has to meet.
 
-    Without ``--target-error`` a hundred times rtol, or the tightest gate on gradient errors.
+    Without ``--target-error`` a hundred times rtol, or the tightest gate on gradient errors where
+    that is smaller.
     """
     if config.target_error is not None:
         return config.target_error

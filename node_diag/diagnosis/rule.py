@@ -172,6 +172,9 @@ def command(report: Report, **options: Any) -> str:
         if value != default or (key in configured and value is not None):
             text = ",".join(value) if isinstance(value, list) else option_text(value)
             words += [flag_of(key), text]
-    if "baseline" in configured:  # which was made with the settings that are to be changed
+    # A baseline was made with the settings that are to be changed, and a gate may be on a method
+    # that is not to be run any more.
+    gated = "methods" in options and configured & {"gates", "max_grad_error"}
+    if "baseline" in configured or gated:
         words.append("--ignore-config")
     return shlex.join(words)

@@ -59,6 +59,22 @@ def _loses_digits(func: Any, args: tuple[Any, ...], out: Any) -> bool:
     return torch.float64 in given and (func.overloadpacket in _CASTS or out.dtype in given)
 
 
+def loss_rounds(problem: Problem) -> bool:
+    """Whether the loss of float64 states has fewer digits than they have."""
+    precise = problem.to(torch.float64, torch.device("cpu"))
+    states = (precise.flat_z0() * (1 + 1e-3) + 1e-3).repeat(len(precise.ts) - 1, 1)
+    try:
+        with torch.no_grad():
+            plain = precise.loss_of(states).clone()
+            with _Rounding() as rounding:
+                moved = precise.loss_of(states).clone()
+    except ProblemError:
+        return False
+    if plain.dtype != torch.float64:
+        return True
+    return rounding.any and bool((moved - plain).abs() > VISIBLE * plain.abs())
+
+
 def rounds_inside(problem: Problem) -> bool:
     """Whether f rounds to fewer digits than those of a float64 state on a path to its value."""
     precise = problem.to(torch.float64, torch.device("cpu"))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from node_diag.field import Field
-from node_diag.inspection.casts import rounds_inside
+from node_diag.inspection.casts import loss_rounds, rounds_inside
 from node_diag.problem import Problem
 from node_diag.records import Repeatability
 
@@ -55,6 +55,7 @@ def inspect(problem: Problem) -> Repeatability:
             not torch.equal(first, elsewhere) and _is_single(first) and _is_single(elsewhere)
         )
         or (not spread and rounds_inside(problem)),
+        single_precision_loss=loss_rounds(problem),
     )
 
 

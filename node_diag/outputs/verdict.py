@@ -138,7 +138,7 @@ def _overall(report: Report, wrong: list[str]) -> Verdict:
         return "fail"
     if "inconclusive" in verdicts or report.summary.exit_code:
         return "inconclusive"
-    return "pass" if "pass" in verdicts else "info"
+    return "pass" if "pass" in verdicts or report.comparison else "info"
 
 
 def _title(report: Report, wrong: list[str]) -> str:

@@ -27,6 +27,16 @@ class Repeatability(Record):
     single_precision: bool = False
     """Whether f of a float64 state has float32 digits, all or in part: there is a cast in it."""
 
+    single_precision_loss: bool = False
+    """The same of the loss of float64 states."""
+
+    @property
+    def rounded(self) -> str:
+        """What has float32 digits where the state is float64; empty if nothing."""
+        if self.single_precision:
+            return "f"
+        return "the loss" if self.single_precision_loss else ""
+
     def f_repeats(self, dtype: str) -> bool:
         """Whether f gives the same value for the same input, as far as rounding goes."""
         return self.spread <= ROUND_OFF[dtype]

@@ -1,5 +1,7 @@
 """Ways to make a check lie: each ends in the truth, or in the words that there is none."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -329,3 +331,36 @@ def test_a_loss_of_1e300_is_a_result():
     )  # fmt: skip
     report = run(problem, "adjoint", "aca")
     assert verdicts(report)["aca"] in ("pass", "inconclusive")
+
+
+class Clocked(nn.Module):
+    """The time leaves the graph: no gradient in times is right, and those in z0 and θ are."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.Linear(2, 2)
+
+    def forward(self, t, z):
+        return torch.tanh(self.net(z)) + math.sin(3 * float(t))
+
+
+def test_a_time_that_autograd_does_not_see_makes_no_gradient_wrong():
+    problem = Problem(Clocked().double(), number([1.0, 0.5]), (0.0, 1.0), lambda zs: zs.sum())
+    report = run(problem, "aca", "direct")
+    assert {f.code: f.severity for f in report.findings if f.code in ("ND201", "ND207")} == {
+        "ND207": "info"
+    }
+    assert not any(method.accused for method in report.methods)
+    assert report.passed
+
+
+def test_a_loss_that_is_cut_off_is_not_said_to_ignore_the_states():
+    k = number(1.0)
+    problem = Problem(
+        lambda t, z: -k * z, number([1.0]), (0.0, 1.0),
+        lambda zs: zs.detach().square().mean().requires_grad_(), params={"k": k},
+    )  # fmt: skip
+    found = {f.code for f in run(problem, "aca").findings}
+    assert "ND205" in found
+    assert "ND411" not in found

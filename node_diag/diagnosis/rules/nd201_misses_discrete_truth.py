@@ -63,6 +63,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
             continue
         known = f"(known to {record.uncertainty or 0.0:.1e})"
         off = _off(report, record)
+        times = record.times if _sees_time(report) else None
         if off or _is_missed(report, record):
             yield rule.finding(
                 f"{method.name}: off by {record.judged:.1e} from the derivative of its own "
@@ -73,17 +74,23 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
                 uncertainty=record.uncertainty,
                 by_tensor=off,
             )
-        elif record.times is not None and _is_missed_in_times(report, record.times):
+        elif times is not None and _is_missed_in_times(report, times):
             yield rule.finding(
-                f"{method.name}: its dL/dts is off by {record.times.judged:.1e} from the "
-                f"derivative of its own accepted steps, worst in {record.times.worst}; "
+                f"{method.name}: its dL/dts is off by {times.judged:.1e} from the "
+                f"derivative of its own accepted steps, worst in {times.worst}; "
                 f"z0 and the parameters are right {known}",
                 _advice(report, method),
                 method.name,
-                times_error=judged(record.times),
-                uncertainty=record.times.uncertainty,
-                worst=record.times.worst,
+                times_error=judged(times),
+                uncertainty=times.uncertainty,
+                worst=times.worst,
             )
+
+
+def _sees_time(report: Report) -> bool:
+    """Whether autograd sees how f depends on t; if not, no dL/dts is right (ND207)."""
+    derivatives = report.inspection.derivatives if report.inspection else []
+    return all(wrong.input != "t" for wrong in derivatives)
 
 
 def misses(report: Report, method: MethodRecord) -> bool:

@@ -29,18 +29,21 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     if steps is None or not names or blind(report, steps):
         return
     does = cure(report, steps.off, lambda c: _same(report, c)) or better(report, steps.off)
-    proven = f"; {_changed(report, does)} it is {seen(does)}" if does else ""
+    searched = report.recommendation.method if report.recommendation else ""
+    proven = f"; {_changed(report, does)} {searched} is off by {seen(does)}" if does else ""
     unproven = (
         f" (the discrete truth is not known well enough; {steps.witness} stands for it, so that "
         f"the steps are the cause only if {steps.witness} is right)"
         if steps.witness
         else ""
     )
+    options = setting(does) if does else finer(report)
+    if does and "naive" in names:  # what finer steps add to it was not seen
+        options["method"] = searched
     yield rule.finding(
         f"the discrete truth itself is {steps} away from the continuous one with these steps, "
         f"most of the error of {', '.join(names)}{unproven}{proven}",
-        f"{_advice(report, does)}: "
-        + command(report, **(setting(does) if does else finer(report))),
+        f"{_advice(report, does)}: {command(report, **options)}",
         None,
         methods=names,
         continuous_error=steps.off,

@@ -1,9 +1,10 @@
 """Autograd does not give the derivative of f, or of the loss.
 
-A detach() too many, .data, torch.no_grad inside f, or a wrong backward formula: then every gradient
-method returns the gradient of something else, and they agree on it. Measured with values of f only,
-along random lines at five points of the trajectory, and at the points among all at which the
-sensitivity equations take a derivative where two values of f contradict it by more than 1e-4.
+A detach() too many, .data, .item(), numpy or torch.no_grad inside f, or a wrong backward formula:
+then every gradient method returns the gradient of something else, and they agree on it. Measured
+with values of f only, along random lines at five points of the trajectory, and at the points among
+all at which the sensitivity equations take a derivative where two values of f contradict it by more
+than 1e-4.
 
 Detected: autograd and central differences of f (or of the loss) disagree by more than ten times the
 uncertainty of the differences and more than 1e-5, at two of these points at least.
@@ -29,8 +30,12 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
             f"autograd does not differentiate {wrong.function} in {wrong.input}: along a random "
             f"line at t = {wrong.t:.4g} it says {wrong.autograd:.6g}, differences say "
             f"{wrong.differences:.6g} ± {wrong.uncertainty:.1e}",
-            "look for detach(), .data, no_grad or a backward formula in it; the discrete truth "
-            f"uses values only: {command(report, reference='fd')}",
+            "look for detach(), .data, .item(), float(), numpy, no_grad or a backward formula in "
+            + (
+                f"it; the problem is shown by node-diag show {report.config.problem}"
+                if report.config.reference == "fd"
+                else "it; the discrete truth uses values only: " + command(report, reference="fd")
+            ),
             None,
             methods=_inheriting(report),
             function=wrong.function,

@@ -1,8 +1,8 @@
 """Autograd does not see how f depends on the time.
 
 float(t), t.item() or t.numpy() (a table that is interpolated with numpy, say) cut the time out of
-the graph. The gradients in z0 and the parameters do not go through it with constant steps; dL/dt0
-and the gradients in the observation times do, and so does the naive method, whose steps move.
+the graph. The gradients in z0 and the parameters do not go through it with constant steps; those
+in all times do, and so does the naive method, whose steps move.
 
 Detected: along t, autograd and differences of f disagree.
 
@@ -27,10 +27,15 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         affected = "".join(f", and {m.name} is off by {off_truth(m)}" for m in moved)
         finding = rule.finding(
             f"f depends on t, but autograd says that its derivative is {wrong.autograd:.6g}, "
-            f"differences say {wrong.differences:.6g}: dL/dt0 of methods that go through t lacks "
+            f"differences say {wrong.differences:.6g}: dL/dts of methods that go through t lack "
             f"that part{affected}",
-            "use torch operations on t if gradients in times matter; with constant steps z0 and "
-            f"the parameters are not affected: {command(report, method='aca,adjoint')}",
+            "use torch operations on t (not float(t), .item() or numpy) if gradients in times "
+            "matter; with constant steps z0 and the parameters are not affected"
+            + (
+                f": {command(report, method='aca,adjoint')}"
+                if moved
+                else f". The problem is shown by node-diag show {report.config.problem}"
+            ),
             None,
             methods=[m.name for m in moved],
             t=wrong.t,

@@ -29,7 +29,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
             None,
             stationary=True,
         ).model_copy(update={"severity": "info"})
-    if found is None or not found.unused_times:
+    if found is None or not found.unused_times or _is_cut(report):
         return
     total, unused = len(report.problem.ts) - 1, len(found.unused_times)
     which = (
@@ -47,6 +47,12 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         total=total,
     )
     yield finding if unused == total else finding.model_copy(update={"severity": "info"})
+
+
+def _is_cut(report: Report) -> bool:
+    """Whether it does depend on them, and autograd does not see it (ND205)."""
+    derivatives = report.inspection.derivatives if report.inspection else []
+    return any(wrong.function == "loss" and wrong.input == "zs" for wrong in derivatives)
 
 
 RULE = Rule("ND411", "warning", detect)

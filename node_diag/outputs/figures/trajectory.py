@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -22,6 +23,7 @@ from node_diag.records import Report, Trajectory
 MOST_COMPONENTS = 4
 ROOM = 0.5
 """How far, in extents of the forward trajectory, a reconstruction may stretch an axis."""
+FEW = 50
 _PHASE_HEIGHT = 3.9
 
 
@@ -44,7 +46,7 @@ def draw(report: Report) -> Figure:
     series = report.series
     styles = looks(method_names(report))
     curves = {n: t for n, t in series.reconstruction.items() if t.t}
-    entries = _entries(list(curves), styles)
+    entries = _entries(curves, styles)
     is_plane = report.problem.n_state == 2 and len(series.components) == 2
     shown = min(len(series.components), MOST_COMPONENTS)
     height = _PHASE_HEIGHT if is_plane else _pitch(shown) * shown
@@ -64,10 +66,17 @@ def _title(curves: dict[str, Trajectory]) -> str:
     return "Forward and reconstructed trajectory" if curves else "Forward trajectory"
 
 
-def _entries(names: list[str], styles: dict[str, Look]) -> list[tuple[Handle, str]]:
+def _drawn(curve: Trajectory, look: Look) -> dict[str, Any]:
+    """A line, or points where they are so few that a line between them would leave the curve."""
+    if len(curve.t) > FEW:
+        return {"ls": look.dash}
+    return {"ls": "none", "marker": look.marker, "ms": 4}
+
+
+def _entries(curves: dict[str, Trajectory], styles: dict[str, Look]) -> list[tuple[Handle, str]]:
     entries: list[tuple[Handle, str]] = [(Line2D([], [], color=INK), "forward")]
-    for name in names:
-        line = Line2D([], [], color=styles[name].colour, ls=styles[name].dash)
+    for name, curve in curves.items():
+        line = Line2D([], [], color=styles[name].colour, **_drawn(curve, styles[name]))
         entries.append((line, f"{shorten(name, 20)}, reconstructed in reverse time"))
     return entries
 
@@ -86,7 +95,7 @@ def _plane(
     for name, curve in curves.items():
         look = styles[name]
         xs, ys = thin(component(curve, 0)), thin(component(curve, 1))
-        axes.plot(xs, ys, color=look.colour, ls=look.dash, label=name)
+        axes.plot(xs, ys, color=look.colour, label=name, **_drawn(curve, look))
         axes.plot(xs[-1:], ys[-1:], ls="none", marker="X", ms=8, color=look.colour)
     axes.set_xlim(*frame(x, [component(c, 0) for c in curves.values()]))
     axes.set_ylim(*frame(y, [component(c, 1) for c in curves.values()]))
@@ -118,8 +127,9 @@ def _over_time(
         others = {method: component(curve, i) for method, curve in curves.items()}
         for method, ours in others.items():
             look = styles[method]
+            curve = curves[method]
             axes.plot(
-                thin(curves[method].t), thin(ours), color=look.colour, ls=look.dash, label=method
+                thin(curve.t), thin(ours), color=look.colour, label=method, **_drawn(curve, look)
             )
         axes.set_ylim(*frame(values, list(others.values())))
         axes.set_xlim(*time_span(report))

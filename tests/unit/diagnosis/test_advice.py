@@ -41,6 +41,11 @@ from tests.stubs import stock_report
             {"methods": ["aca", "own/mine.py:half"]}, {}, {"method": "direct,half"},
             "node-diag check vanderpol --method direct,own/mine.py:half",
         ),
+        # A gate of the configuration may be on a method that the command leaves out.
+        (
+            {}, {"max_grad_error": "pyproject.toml: max_grad_error"}, {"method": "aca"},
+            "node-diag check vanderpol --method aca --ignore-config",
+        ),
         (
             {}, {"methods": "environment NODE_DIAG_METHODS"}, {},
             "node-diag check vanderpol --method adjoint,aca,naive",

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from node_diag import Problem, check
-from node_diag.inspection.casts import rounds_inside
+from node_diag.inspection.casts import loss_rounds, rounds_inside
 from tests.scenarios.cases import plain, tensor
 
 
@@ -97,3 +97,28 @@ def test_a_float64_problem_may_not():
     torch.manual_seed(0)
     z0 = torch.randn(4, 2, dtype=torch.float64)
     assert rounds_inside(Problem(Clock().double(), z0, (0.1, 1.0), lambda zs: zs.square().mean()))
+
+
+@pytest.mark.parametrize(
+    ("loss", "rounds"),
+    [
+        (lambda zs: zs.square().mean().float(), True),
+        (lambda zs: zs.float().square().mean().double(), True),
+        (lambda zs: torch.tensor(zs.square().mean().item()), True),
+        (lambda zs: (zs - torch.ones(2, dtype=torch.float32)).square().mean(), False),
+        (lambda zs: zs.square().mean(), False),
+    ],
+)
+def test_a_loss_in_fewer_digits_is_found(loss, rounds):
+    problem = Problem(lambda t, z: -z, tensor(1.0, 2.0), (0.0, 1.0), loss)
+    assert loss_rounds(problem) is rounds
+
+
+def test_there_is_no_truth_for_a_loss_in_fewer_digits():
+    problem = Problem(
+        lambda t, z: -z, tensor(1.0, 2.0), (0.0, 1.0), lambda zs: zs.square().mean().float()
+    )
+    report = check(problem, methods=["aca"], repeat=1, max_grad_error="1e-3")
+    assert "the loss computes in float32" in report.references.continuous.reason
+    assert not any(f.severity == "error" for f in report.findings)
+    assert report.gates[0].verdict == "inconclusive"
