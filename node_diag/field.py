@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from node_diag.errors import ProblemError, reraise_interrupt, said
-from node_diag.problem import Problem, making
+from node_diag.problem import Problem
+from node_diag.promotion import in_precision
 from node_diag.substitute import substituted
 
 FlatField = Callable[[Tensor, Tensor], Tensor]
@@ -20,6 +21,11 @@ ManyField = Callable[[Tensor, Tensor, Mapping[str, Tensor]], Tensor]
 MIXED = (
     "; the check runs in float64, and a tensor that is neither a parameter nor a buffer of the "
     "module stays as it is: register it (register_buffer, params=), or check with --dtype float32"
+)
+COPY = (
+    ", in another precision than the problem's own, as references and --dtype need it: a tensor "
+    "that is neither a parameter nor a buffer of the module stays as it is; register it "
+    "(register_buffer, params=), or make it inside f without a dtype"
 )
 
 
@@ -58,7 +64,10 @@ class Field:
             reraise_interrupt(error)
             if t.requires_grad and not self._cuts_time and self._works_without_time_gradient(t, z):
                 return self(t, z)
-            raise ProblemError(f"f raised {said(error)} at t = {float(t.detach()):.6g}") from error
+            hint = COPY if "dtype" in str(error) and self.problem.computes_in is not None else ""
+            raise ProblemError(
+                f"f raised {said(error)} at t = {float(t.detach()):.6g}{hint}"
+            ) from error
         if z._version != version and not self._copies:
             raise ProblemError(
                 "f changed the state it was given in place at t = "
@@ -74,9 +83,9 @@ class Field:
         return value if self.on_value is None else self.on_value(t, z, value)
 
     def _value(self, t: Tensor, z: Tensor) -> Tensor:
-        if self.problem.makes is None:
+        if self.problem.computes_in is None:
             return self._plain_value(t, z)
-        with making(self.problem.makes):
+        with in_precision(self.problem.computes_in):
             return self._plain_value(t, z)
 
     def _plain_value(self, t: Tensor, z: Tensor) -> Tensor:
@@ -102,7 +111,8 @@ class Field:
 
     def with_params(self, params: Mapping[str, Tensor]) -> FlatField:
         """F as a function of flat states with other parameter values (not counted)."""
-        layout, func, own, makes = self._layout, self._func, dict(params), self.problem.makes
+        layout, func, own = self._layout, self._func, dict(params)
+        precision = self.problem.computes_in
         if isinstance(func, nn.Module):
             module = func
 
@@ -115,7 +125,7 @@ class Field:
             try:
                 if self._copies:
                     t, z = t.clone(), z.clone()
-                with making(makes):
+                with in_precision(precision):
                     return layout.flatten(inner(t, layout.unflatten(z)))
             except BaseException as error:
                 reraise_interrupt(error)
@@ -181,7 +191,7 @@ def validate(problem: Problem) -> None:
     t0 = torch.tensor(problem.t0, dtype=problem.dtype, device=problem.device)
     with torch.no_grad():
         try:
-            with making(problem.makes):
+            with in_precision(problem.computes_in):
                 value = problem.func(t0, problem.layout.unflatten(z0))
         except BaseException as error:
             reraise_interrupt(error)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy as copying
 import itertools
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from node_diag.errors import ProblemError, reraise_interrupt, said
+from node_diag.promotion import in_precision
 from node_diag.substitute import elsewhere, move, substituted, tensors_of
 
 State = Tensor | tuple[Tensor, ...]
@@ -61,20 +61,6 @@ class Layout:
         )
 
 
-@contextmanager
-def making(dtype: torch.dtype | None) -> Generator[None]:
-    """Tensors that are made without a dtype get this one; None leaves it as it is."""
-    before = torch.get_default_dtype()
-    if dtype is None or dtype == before:
-        yield
-        return
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
-
-
 class Problem:
     """An initial value problem with a scalar loss of the states it is observed in.
 
@@ -97,9 +83,8 @@ class Problem:
     Attributes:
         mutated: arguments that f was seen to change in place (``state``, ``time``); it then gets
             copies of both.
-        makes: dtype of the tensors that f and the loss make without saying one
-            (``torch.ones(n, 1) * t``): that of the state in another precision than the problem's
-            own; None leaves it to torch.
+        computes_in: the precision that is another than the problem's own, for the tensors that f
+            and the loss make, cast or close over; None leaves them as they are.
 
     Raises:
         ProblemError: an argument cannot be used; the sentence says which and why.
@@ -127,7 +112,7 @@ class Problem:
         self.exact = exact
         self.description = str(description)
         self.mutated: list[str] = []
-        self.makes: torch.dtype | None = None
+        self.computes_in: torch.dtype | None = None
         self.source = ""
         self.arguments: dict[str, Any] = {}
         for what, function in (("func", func), ("loss", loss)):
@@ -163,7 +148,7 @@ class Problem:
             ProblemError: the loss raised, or is no finite-shaped scalar tensor.
         """
         try:
-            with making(self.makes):
+            with in_precision(self.computes_in):
                 value = self.loss(self.layout.unflatten(zs))
         except BaseException as error:
             reraise_interrupt(error)
@@ -221,7 +206,7 @@ class Problem:
         )
         other.source, other.arguments = self.source, self.arguments
         other.mutated = self.mutated
-        other.makes = self.makes if dtype == self.dtype else dtype
+        other.computes_in = self.computes_in if dtype == self.dtype else dtype
         return other
 
     def _moved_func(

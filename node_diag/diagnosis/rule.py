@@ -143,6 +143,13 @@ CARRIED = (
 run any more, and how a report is written is another matter."""
 
 
+def _gated(config: ConfigRecord, configured: set[str]) -> set[str]:
+    """Methods that gates of the configuration name."""
+    if not configured & {"gates", "max_grad_error"}:
+        return set()
+    return {gate.partition(".")[0] for gate in config.gates} - {"*"}
+
+
 def command(report: Report, **options: Any) -> str:
     """``node-diag check`` for the same run with some options changed; defaults are left out.
 
@@ -174,7 +181,9 @@ def command(report: Report, **options: Any) -> str:
             words += [flag_of(key), text]
     # A baseline was made with the settings that are to be changed, and a gate may be on a method
     # that is not to be run any more.
-    gated = "methods" in options and configured & {"gates", "max_grad_error"}
-    if "baseline" in configured or gated:
+    left_out = "methods" in options and _gated(config, configured) - {
+        METHODS.label(name) for name in options["methods"]
+    }
+    if "baseline" in configured or left_out:
         words.append("--ignore-config")
     return shlex.join(words)

@@ -48,7 +48,10 @@ class _Rounding(Operations):
         self.any = True
         turns = torch.ones(found.numel(), dtype=found.dtype, device=found.device)
         turns[::3] = -1
-        found.mul_(1 + ROUNDINGS * torch.finfo(found.dtype).eps * turns.reshape(found.shape))
+        by = ROUNDINGS * torch.finfo(found.dtype).eps * turns.reshape(found.shape)
+        if func.overloadpacket is torch.ops.aten._to_copy:
+            by = torch.where(found == args[0], 0.0, by)  # a mask of zeros and ones loses nothing
+        found.mul_(1 + by)
 
 
 def _loses_digits(func: Any, args: tuple[Any, ...], out: Any) -> bool:

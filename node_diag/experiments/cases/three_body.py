@@ -31,12 +31,12 @@ THEIR_NETWORKS = {"adjoint": "3.47 ± 0.67", "naive": "0.21 ± 0.11", "aca": "0.
 """Test MSE with a network in the place of the law of gravity."""
 TRUE_MASSES = (1.1, 1.1, 0.9)
 FIT, TEST = 1.0, 2.0
-STEPS = {"masses": 100, "network": 250}
+STEPS = {"masses": 80, "network": 160}
 LEARNING_RATE = {"masses": 0.02, "network": 0.01}
 SPREAD = 0.3
 """By which the masses are wrong at the start, relative."""
 HIDDEN = 32
-TRUTH_EVERY = 50
+TRUTH_EVERY = 40
 HEIGHT = 2.4
 
 

@@ -43,8 +43,13 @@ from tests.stubs import stock_report
         ),
         # A gate of the configuration may be on a method that the command leaves out.
         (
-            {}, {"max_grad_error": "pyproject.toml: max_grad_error"}, {"method": "aca"},
+            {"gates": ["naive.grad_error<=0.001"]},
+            {"max_grad_error": "pyproject.toml: max_grad_error"}, {"method": "aca"},
             "node-diag check vanderpol --method aca --ignore-config",
+        ),
+        (
+            {"gates": ["aca.graph_depth<=9", "*.grad_error<=1"]}, {"gates": "pyproject.toml: gates"},
+            {"method": "aca"}, "node-diag check vanderpol --method aca",
         ),
         (
             {}, {"methods": "environment NODE_DIAG_METHODS"}, {},

@@ -45,6 +45,7 @@ def test_a_branch_in_fewer_digits_is_found(f):
         lambda t, z: -z + 1e-9 * z.float(),  # 6e-17 of f
         lambda t, z: -z + 0 * z.float().sum(),
         lambda t, z: -z * torch.floor(1e3 * t),
+        lambda t, z: -z * torch.tensor([0.0, 1.0], dtype=torch.float64).float(),
         lambda t, z: -z + 1e-9 * t,
     ],
 )
@@ -65,10 +66,12 @@ class Casts(nn.Module):
         return self.net(z.float().to(self.net.weight.dtype))
 
 
-def test_a_check_in_float32_asks_for_its_float64_references():
+def test_a_cast_to_its_own_precision_is_none():
     problem = Problem(Casts(), torch.randn(2), (0.0, 1.0), lambda zs: zs.sum())
     assert problem.dtype == torch.float32
-    assert rounds_inside(problem)
+    assert not rounds_inside(problem)
+    z0 = torch.randn(2, dtype=torch.float64)
+    assert rounds_inside(Problem(Casts().double(), z0, (0.0, 1.0), lambda zs: zs.sum()))
 
 
 class Clock(nn.Module):
