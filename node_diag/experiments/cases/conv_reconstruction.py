@@ -190,7 +190,7 @@ def _text(run: Mapping[str, Any]) -> str:
 
 def _images(back: Mapping[str, Any]) -> Picture:
     """Four panels in a row."""
-    title = "An image, what the ODE makes of it, and what reverse time makes of that"
+    title = "An image, what the ODE makes of it, and what comes back"
     notes = ["Each panel has its own grey scale, from its smallest to its largest value."]
     panels = {name: back.get(name) for name in PANELS[:3]}
     if panels["reconstruction"] is not None:

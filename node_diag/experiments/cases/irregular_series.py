@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from node_diag.cells import Cell
 from node_diag.experiments.base import Claim, Conclusion, Experiment, Picture, Results
-from node_diag.outputs.figures.canvas import Handle, blank, decades, label, place
+from node_diag.outputs.figures.canvas import Handle, blank, label, place
 from node_diag.outputs.figures.style import looks
 from node_diag.outputs.numbers import NOTHING, count, scientific
 from node_diag.outputs.table import Table
@@ -195,7 +195,6 @@ def _picture(results: Results) -> Picture:
     ]
     figure, top = blank(title, entries, HEIGHT + 0.75, ["Every point is one seed."])
     axes = place(figure, 0.95, top + 0.15, HEIGHT)
-    axes.set_yscale("log")
     for i, m in enumerate(METHODS):
         points = [(p + 0.8 * (i - 1), e) for p in PERCENT for e in _tests(results, p, m)]
         axes.plot(
@@ -203,7 +202,7 @@ def _picture(results: Results) -> Picture:
             color=styles[m].colour, ls="none", marker=styles[m].marker, label=m,
         )  # fmt: skip
     axes.set_xticks(PERCENT, [f"{p} %" for p in PERCENT])
-    decades(axes.yaxis)
+    axes.set_ylim(bottom=0)
     label(axes, "points seen", "test MSE", left=0.65)
     rows = [
         (f"{p} %", m, ", ".join(map(scientific, _tests(results, p, m))))
