@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from node_diag.config import CheckConfig
-from node_diag.errors import NoReferenceError, ProblemError, SolveError
+from node_diag.errors import MaxStepsError, NoReferenceError, ProblemError, SolveError
 from node_diag.field import Field
 from node_diag.gradients.base import Setup
 from node_diag.problem import Problem
@@ -25,6 +25,8 @@ Truth = Reference | NoReferenceError
 MOST_UNFROZEN, LONGEST_UNFROZEN = 8, 30_000
 """Inputs and evaluations of f up to which plain differences through the adaptive solve are shown:
 two solves for each input."""
+MANY, MORE = 100, 4
+"""Trials that each of them may take: so many, and so many times those of the check."""
 
 
 @dataclass
@@ -65,7 +67,7 @@ def reference_tasks(
         "discrete reference": lambda: _try(
             lambda: frozen_reference(precise, tableau, solution.grid)
         ),
-        "unfrozen reference": lambda: _try(lambda: _unfrozen(problem, setup, nfe)),
+        "unfrozen reference": lambda: _try(lambda: _unfrozen(problem, setup, solution, nfe)),
     }
 
 
@@ -93,7 +95,7 @@ def _continuous(problem: Problem, kind: str) -> Reference:
     return held_against(problem, closed_form, other, keep=kind == "exact")
 
 
-def _unfrozen(problem: Problem, setup: Setup, nfe: int) -> Reference:
+def _unfrozen(problem: Problem, setup: Setup, solution: Solution, nfe: int) -> Reference:
     base = flat_inputs(problem)
     parts = slices(problem)
     inputs = parts["ts"].start
@@ -104,13 +106,22 @@ def _unfrozen(problem: Problem, setup: Setup, nfe: int) -> Reference:
     mine = problem.to(problem.dtype, problem.device, copy=True)  # parameters to move about
     f = Field(mine)
     like = mine.flat_z0()
+    # A perturbation of a millionth that takes many more steps than none is another problem.
+    most = MANY + MORE * (solution.n_accepted + solution.n_rejected)
+    forward = replace(setup.forward, max_steps=min(setup.forward.max_steps, most))
 
     def loss(inputs: np.ndarray) -> float:
         for name, p in mine.params.items():
             p.copy_(torch.as_tensor(inputs[parts[f"params.{name}"]]).reshape(p.shape))
         z0 = torch.as_tensor(inputs[parts["z0"]]).to(like)
-        solution = integrate(f, z0, problem.ts, setup.forward, keep=False)
-        return float(mine.loss_of(solution.zs))
+        try:
+            moved = integrate(f, z0, problem.ts, forward, keep=False)
+        except MaxStepsError as error:
+            raise NoReferenceError(
+                "plain differences move an input so far that the solve takes more than "
+                f"{forward.max_steps} trials"
+            ) from error
+        return float(mine.loss_of(moved.zs))
 
     with torch.no_grad():
         return unfrozen_reference(base, loss, columns=range(parts["ts"].start))

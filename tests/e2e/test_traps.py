@@ -364,3 +364,15 @@ def test_a_loss_that_is_cut_off_is_not_said_to_ignore_the_states():
     found = {f.code for f in run(problem, "aca").findings}
     assert "ND205" in found
     assert "ND411" not in found
+
+
+def test_a_perturbation_that_makes_another_problem_ends_early():
+    """w = 1e-12 moved by 1e-6 is a million times as stiff: 100,000 trials, for nothing."""
+    w = number(1e-12)
+    problem = Problem(
+        lambda t, z: -w * z * 1e12, number([1e-15]), (0.0, 1.0), lambda zs: zs.sum(),
+        params={"w": w},
+    )  # fmt: skip
+    report = run(problem, "aca")
+    assert "takes more than" in report.references.unfrozen.reason
+    assert report.method("aca").errors.continuous.relative_l2 < 1e-3
