@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import Function
 from torch.overrides import TorchFunctionMode
 
 
@@ -24,6 +25,22 @@ class Substitute(TorchFunctionMode):
         super().__init__()
         self._originals = [original for original, _ in table]  # alive, so that ids stay theirs
         self._table = {id(original): replacement for original, replacement in table}
+
+    def __enter__(self) -> Self:
+        """Also for functions with a backward formula of their own, which no mode is told of."""
+        self._apply: Any = Function.__dict__["apply"]
+        inner, swap = self._apply.__func__, self._swap
+
+        def apply(cls: type[Function], *args: Any, **kwargs: Any) -> Any:
+            return inner(cls, *swap(args), **swap(kwargs))
+
+        cast("Any", Function).apply = classmethod(apply)
+        return super().__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        """Leave everything as it was."""
+        cast("Any", Function).apply = self._apply
+        super().__exit__(*error)
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None

@@ -376,3 +376,31 @@ def test_a_perturbation_that_makes_another_problem_ends_early():
     report = run(problem, "aca")
     assert "takes more than" in report.references.unfrozen.reason
     assert report.method("aca").errors.continuous.relative_l2 < 1e-3
+
+
+class Product(torch.autograd.Function):
+    """A right backward formula of one's own, of a closed-over tensor."""
+
+    @staticmethod
+    def forward(ctx, w, z):
+        ctx.save_for_backward(w, z)
+        return w * z
+
+    @staticmethod
+    def backward(ctx, g):
+        w, z = ctx.saved_tensors
+        return (g * z).sum(), g * w
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_a_backward_formula_of_a_plain_functions_parameter(dtype):
+    w = torch.tensor(0.7, dtype=dtype)
+    problem = Problem(
+        lambda t, z: -Product.apply(w, z), torch.tensor([1.0, 2.0], dtype=dtype), (0.0, 1.0),
+        lambda zs: zs.square().sum(), params={"w": w},
+    )  # fmt: skip
+    before = torch.autograd.Function.__dict__["apply"]
+    report = run(problem, "aca", "direct")
+    assert report.passed
+    assert not any(f.severity == "error" for f in report.findings)
+    assert torch.autograd.Function.__dict__["apply"] is before
