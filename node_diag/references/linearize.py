@@ -171,6 +171,26 @@ class Linearized:
         except Exception:
             return False
         one_dz, one_dp = self._one(t0[0], z0)
-        return bool(np.allclose(dz[0], one_dz, rtol=1e-9, atol=1e-12)) and bool(
-            np.allclose(dp[0], one_dp, rtol=1e-9, atol=1e-12)
+        right = _same(dz[0], one_dz) and _same(dp[0], one_dp)
+        return right and self._sums_are_right(np.repeat(t0, 2), np.stack([z0, z0]))
+
+    def _sums_are_right(self, ts: Vector, zs: Vector) -> bool:
+        """Whether Σ aᵀ ∂f/∂θ over two points is what it is one by one.
+
+        A batching rule of one's own may give every point the sum over all.
+        """
+        weights = np.random.default_rng(5).standard_normal(zs.shape)
+        try:
+            dz, together = self._products(ts, zs, weights)
+        except Exception:
+            return False
+        self.batched = False
+        one_dz, one_by_one = self._products(ts, zs, weights)
+        self.batched = True
+        return _same(dz.numpy(), one_dz.numpy()) and all(
+            _same(g.numpy(), one_by_one[name].numpy()) for name, g in together.items()
         )
+
+
+def _same(one: Vector, other: Vector) -> bool:
+    return bool(np.allclose(one, other, rtol=1e-9, atol=1e-12))

@@ -13,12 +13,11 @@ What to do: look for what cuts the graph in f. If it is meant (a fixed target, a
 estimator), the gradient is meant to be wrong and this finding may be ignored.
 """
 
-import math
 from collections.abc import Iterable
 
 from node_diag.diagnosis.rule import Rule, command, discrete
 from node_diag.diagnosis.rules.nd201_misses_discrete_truth import misses
-from node_diag.records import Finding, Report
+from node_diag.records import Finding, MethodRecord, Report
 
 
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
@@ -51,11 +50,17 @@ def _inheriting(report: Report) -> list[str]:
     """Methods that are wrong for it.
 
     Those that miss the derivative of their own steps, which is taken from values of f; and, as
-    autograd serves them as well, others that are as far from it.
+    autograd serves them as well, others that are as far from it; those that are much further have
+    an error of their own, which hides what they inherit.
     """
     missing = [method for method in report.methods if misses(report, method)]
-    least = min((discrete(method) or 0.0 for method in missing), default=math.inf)
-    return [m.name for m in report.methods if m in missing or (discrete(m) or 0.0) > least / 2]
+    sizes = [discrete(method) or 0.0 for method in missing]
+
+    def inherits(method: MethodRecord) -> bool:
+        error = discrete(method) or 0.0
+        return any(size / 2 < error < 2 * size for size in sizes)
+
+    return [m.name for m in report.methods if m in missing or inherits(m)]
 
 
 RULE = Rule("ND205", "error", detect)

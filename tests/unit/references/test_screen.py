@@ -2,12 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from node_diag import Problem, check
 from node_diag.inspection.derivatives import look_closer
+from node_diag.references.linearize import Linearized
 from node_diag.references.sensitivity import sensitivity_reference
 
 
@@ -130,3 +132,40 @@ def test_there_is_no_truth_then_and_nobody_is_right():
     assert report.references.continuous.kind == "none"
     assert [gate.verdict for gate in report.gates] == ["inconclusive", "inconclusive"]
     assert report.summary.exit_code == 1
+
+
+class Gate(torch.autograd.Function):
+    """The identity in g, whose generated batching rule gives every row the sum over all."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(g, t):
+        return g.clone()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(inputs[1])
+
+    @staticmethod
+    def backward(ctx, v):
+        (t,) = ctx.saved_tensors
+        return torch.where(t > 0.3, 1.0 * v, v), None
+
+
+class Gated(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.g = nn.Parameter(torch.full((4,), 0.7).double())
+
+    def forward(self, t, z):
+        return Gate.apply(self.g, t) * torch.cos(z)
+
+
+def test_products_of_a_batch_are_those_one_by_one():
+    z0 = torch.tensor([0.5, -0.3, 0.8, 1.0], dtype=torch.float64)
+    system = Linearized(Problem(Gated(), z0, (0.0, 1.0), lambda zs: zs[-1].sum()))
+    ts, zs = np.linspace(0, 1, 5), np.random.default_rng(0).normal(size=(5, 4))
+    found = system.vjp_params(ts, zs, np.ones((5, 4)))
+    # A sum of five cosines, each right to an ulp.
+    np.testing.assert_allclose(found, np.cos(zs).sum(0), rtol=1e-14)
