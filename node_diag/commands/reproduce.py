@@ -44,6 +44,7 @@ def reproduce(
     from node_diag.streams import Streams
 
     streams = Streams(no_color=no_color, quiet=quiet)
+    running.check_needs(chosen)
     running.check_folder(report_dir)
     with streams.progress() as told:
         done = running.reproduce(chosen, report_dir, told, again=force)

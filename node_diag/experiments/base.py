@@ -79,6 +79,7 @@ class Experiment:
         cells: what there is to compute; ``measure`` is called with the arguments of each.
         measure: a function of the file's top level; returns plain JSON.
         conclude: from the results of all cells; draws within the style sheet.
+        needs: a module that no plain installation brings, and the package it comes from.
     """
 
     title: str
@@ -87,6 +88,7 @@ class Experiment:
     cells: Callable[[], Sequence[Cell]]
     measure: Work
     conclude: Callable[[Results], Conclusion]
+    needs: tuple[str, str] | None = None
 
 
 def failures(results: Results) -> list[str]:

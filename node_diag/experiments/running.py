@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,22 @@ def put_all(folder: Path, contents: Mapping[str, bytes]) -> None:
         by_folder.setdefault(target.parent, {})[target.name] = content
     for parent, group in by_folder.items():
         put(parent, group)
+
+
+def check_needs(names: Sequence[str]) -> None:
+    """Make sure, before anything is computed, that all of it can be.
+
+    Raises:
+        UsageError: a package is missing; the sentence says how it is installed.
+    """
+    for name in names:
+        experiment: Experiment = EXPERIMENTS.load(name)
+        if experiment.needs and find_spec(experiment.needs[0]) is None:
+            others = [other for other in EXPERIMENTS.names() if other != name]
+            raise UsageError(
+                f"experiment '{name}' needs {experiment.needs[1]}: pip install "
+                f"'node-diag[experiments]'; without it there are: {', '.join(others)}."
+            )
 
 
 def check_folder(folder: Path) -> None:

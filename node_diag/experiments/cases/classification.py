@@ -246,4 +246,5 @@ EXPERIMENT = Experiment(
     cells,
     measure,
     conclude,
+    needs=("sklearn", "scikit-learn"),
 )

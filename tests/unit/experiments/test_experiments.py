@@ -5,9 +5,11 @@ import re
 
 import pytest
 
+from node_diag.errors import UsageError
+from node_diag.experiments import running
 from node_diag.experiments.base import Conclusion, Experiment
 from node_diag.experiments.rendering import Finished, files, markdown
-from node_diag.experiments.running import conclude
+from node_diag.experiments.running import check_needs, conclude
 from node_diag.registry import EXPERIMENTS
 
 
@@ -52,3 +54,11 @@ def test_a_bug_in_a_conclusion_is_not_taken_for_a_failed_part(experiment):
     )  # fmt: skip
     with pytest.raises(KeyError):
         conclude(broken, {"a": {}})
+
+
+def test_a_missing_package_is_told_before_the_work(monkeypatch):
+    check_needs(EXPERIMENTS.names())
+    monkeypatch.setattr(running, "find_spec", lambda _: None)
+    check_needs(["toy"])
+    with pytest.raises(UsageError, match=r"'classification' needs scikit-learn: pip install"):
+        check_needs(["toy", "classification"])
