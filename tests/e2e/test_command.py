@@ -241,7 +241,7 @@ BROKEN = {
     "empty": ("", "has no attribute 'problem'; define problem ="),
     "loss is a number": (USER_MODULE.replace("(zs**2).mean()", "zs.mean().item()"), "return the tensor itself, without .item()"),
     "not text": ("\0", "importing mine.py raised SyntaxError"),
-    "float32 out of float64": (USER_MODULE.replace("self.net(y)", "self.net(y).float()"), "f returned torch.float32 for a torch.float64 state; check as it trains"),
+    "float32 out of float64": (USER_MODULE.replace("self.net(y)", "self.net(y).float()").replace("Net(), torch.randn(batch, 2)", "Net().double(), torch.randn(batch, 2).double()"), "f returned torch.float32 for a torch.float64 state; check as it trains"),
     "integer state": (USER_MODULE.replace("torch.randn(batch, 2)", "torch.zeros(3, 2, dtype=torch.long)"), "floating-point"),
     "f ends the process": (USER_MODULE.replace("self.net(y)", "exit(0)"), "raised SystemExit: 0"),
     "loss ends the process": (USER_MODULE.replace("(zs**2).mean()", "exit(0)"), "raised SystemExit: 0"),
