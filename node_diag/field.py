@@ -22,11 +22,6 @@ MIXED = (
     "; the check runs in float64, and a tensor that is neither a parameter nor a buffer of the "
     "module stays as it is: register it (register_buffer, params=), or check with --dtype float32"
 )
-COPY = (
-    ", in another precision than the problem's own, as references and --dtype need it: a tensor "
-    "that is neither a parameter nor a buffer of the module stays as it is; register it "
-    "(register_buffer, params=), or make it inside f without a dtype"
-)
 
 
 class Field:
@@ -64,10 +59,7 @@ class Field:
             reraise_interrupt(error)
             if t.requires_grad and not self._cuts_time and self._works_without_time_gradient(t, z):
                 return self(t, z)
-            hint = COPY if "dtype" in str(error) and self.problem.computes_in is not None else ""
-            raise ProblemError(
-                f"f raised {said(error)} at t = {float(t.detach()):.6g}{hint}"
-            ) from error
+            raise ProblemError(f"f raised {said(error)} at t = {float(t.detach()):.6g}") from error
         if z._version != version and not self._copies:
             raise ProblemError(
                 "f changed the state it was given in place at t = "

@@ -83,8 +83,7 @@ class Problem:
     Attributes:
         mutated: arguments that f was seen to change in place (``state``, ``time``); it then gets
             copies of both.
-        computes_in: the precision that is another than the problem's own, for the tensors that f
-            and the loss make, cast or close over; None leaves them as they are.
+        computes_in: another precision than its own, see :mod:`.promotion`; None in its own.
 
     Raises:
         ProblemError: an argument cannot be used; the sentence says which and why.
