@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test lint format bench calibration checkers experiments schema gallery clean
+.PHONY: help demo test lint format bench audit calibration checkers experiments schema gallery clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -31,6 +31,10 @@ bench: $(VENV)/.dev  ## compare speed side by side and write docs/benchmarks.md
 
 calibration: $(VENV)/.dev  ## hold the references' uncertainties against true errors and write docs/calibration.md
 	$(BIN)/python -m tests.calibration
+
+audit: $(VENV)/.dev  ## run every method, ours and the libraries', on published problems and write their pages
+	$(BIN)/python -m tests.audit
+	$(BIN)/python -m tests.oracle
 
 checkers: $(VENV)/.dev  ## let other gradient checkers judge the same gradients and write docs/checkers.md
 	$(PIP_INSTALL) -e '.[checkers]'

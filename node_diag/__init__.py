@@ -9,13 +9,34 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from node_diag.api import check, gradient, solve
+    from node_diag.api import capture, check, check_model, gradient, solve
+    from node_diag.gradients.callables import from_solver
+    from node_diag.monitor import Monitor
     from node_diag.problem import Problem
 
 __version__ = "0.1.0"
-__all__ = ["Problem", "__version__", "check", "gradient", "solve"]
+__all__ = [
+    "Monitor",
+    "Problem",
+    "__version__",
+    "capture",
+    "check",
+    "check_model",
+    "from_solver",
+    "gradient",
+    "solve",
+]
 
-_HOMES = {"Problem": "problem", "check": "api", "gradient": "api", "solve": "api"}
+_HOMES = {
+    "Monitor": "monitor",
+    "Problem": "problem",
+    "capture": "api",
+    "check": "api",
+    "check_model": "api",
+    "from_solver": "gradients.callables",
+    "gradient": "api",
+    "solve": "api",
+}
 
 
 def __getattr__(name: str) -> Any:

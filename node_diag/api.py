@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from node_diag import records
-from node_diag.config import resolve
-from node_diag.errors import UsageError
+from node_diag.capturing import Watch, problem_of, watching
+from node_diag.config import TOLERANCES, resolve
+from node_diag.errors import ProblemError, UsageError
 from node_diag.field import Field, validate
 from node_diag.gradients.base import MethodRun, run
 from node_diag.gradients.lookup import method_of
 from node_diag.outputs.base import write
+from node_diag.outputs.notebook import summary_html
 from node_diag.pipeline import Request, run_check
 from node_diag.preparation import make_setup
-from node_diag.problem import Problem
+from node_diag.problem import Dynamics, Loss, Problem, State
 from node_diag.registry import METHODS
 from node_diag.solvers.integrate import integrate
 from node_diag.solvers.solution import Solution
 
 
 class Report(records.Report):
-    """A finished check: all fields of report.json, ``passed``, ``to_json()``, ``write(folder)``."""
+    """A finished check: all fields of report.json, ``passed``, ``to_json()``, ``write(folder)``.
+
+    In a notebook it shows its verdict, the methods and the findings.
+    """
+
+    def _repr_html_(self) -> str:
+        return summary_html(self)
 
     def write(self, folder: str | Path, *, force: bool = False) -> Path:
         """Write the report folder and return its path.
@@ -104,7 +114,9 @@ def check(
         UsageError, ProblemError: an option or the problem cannot be used.
     """
     own = {"dtype": str(problem.dtype).removeprefix("torch."), "device": str(problem.device)}
-    flags: dict[str, Any] = {**own, "methods": methods, "gates": gates, **options}
+    asked = set(options) & set(TOLERANCES)
+    brought = {k: v for k, v in problem.settings.items() if not (asked and k in TOLERANCES)}
+    flags: dict[str, Any] = {**own, **brought, "methods": methods, "gates": gates, **options}
     if isinstance(flags.get("max_grad_error"), str | float | int):
         flags["max_grad_error"] = [str(flags["max_grad_error"])]
     for name in ("methods", "gates"):
@@ -122,3 +134,100 @@ def check(
     report = Report.model_construct(**fields)
     report.arrays.update(plain.arrays)
     return report
+
+
+def check_model(
+    func: Dynamics,
+    z0: State,
+    ts: Sequence[float] | Tensor,
+    loss: Loss,
+    *,
+    params: Mapping[str, Tensor] | None = None,
+    with_z0: bool = False,
+    methods: Sequence[str] = ("adjoint", "aca", "naive"),
+    gates: Sequence[str] = (),
+    **options: Any,
+) -> Report:
+    """Check the gradient of a model as it is now: its parameters, device and dtype.
+
+    Args:
+        func: f(t, z), a module or a function; it is left as it is.
+        z0: initial state.
+        ts: t0 and the times at which the loss looks at the state.
+        loss: of the states at ``ts[1:]``.
+        params: of a function, the tensors it closes over, by name.
+        with_z0: ``loss`` takes the states at all of ``ts``, z0 first, as torchdiffeq returns them;
+            what it does with z0 itself is then no part of dL/dz0.
+        methods: gradient methods by name.
+        gates: ``'METHOD.METRIC<=VALUE'``.
+        **options: see :func:`check`.
+
+    Raises:
+        UsageError, ProblemError: an option or the model cannot be used.
+    """
+    problem = Problem(
+        func,
+        z0,
+        ts,
+        _after_z0(loss, z0) if with_z0 else loss,
+        name=type(func).__name__ if isinstance(func, torch.nn.Module) else "model",
+        params=params,
+    )
+    return check(problem, methods, gates, **options)
+
+
+def _after_z0(loss: Loss, z0: State) -> Loss:
+    def inner(zs: Any) -> Tensor:
+        if isinstance(zs, tuple):
+            pairs = zip(zs, z0, strict=True)
+            return loss(tuple(torch.cat([first.to(z)[None], z]) for z, first in pairs))
+        return loss(torch.cat([torch.as_tensor(z0).to(zs)[None], zs]))
+
+    return inner
+
+
+class Captured:
+    """A call of torchdiffeq that was made inside :func:`capture`."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+
+    @property
+    def problem(self) -> Problem:
+        """The problem whose gradient the call computed.
+
+        Raises:
+            ProblemError: there was no such call, or no gradient arrived at it.
+        """
+        call = self._watch.call
+        if call is None:
+            raise ProblemError(
+                f"{self._watch.seen} calls of torchdiffeq's odeint or odeint_adjoint were seen, "
+                f"and no gradient arrived at any from call {self._watch.number} on; call "
+                "loss.backward() inside the with block"
+            )
+        return problem_of(call, "captured")
+
+    def check(self, methods: Sequence[str] | None = None, **options: Any) -> Report:
+        """Check that call: see :func:`check`. By default beside torchdiffeq's backprop and aca."""
+        problem = self.problem
+        own = "captured" if problem.call.is_adjoint else "captured-backprop"
+        return check(problem, methods or (own, "torchdiffeq", "aca"), **options)
+
+
+@contextmanager
+def capture(call: int = 1) -> Generator[Captured]:
+    """Inside it, calls of torchdiffeq are watched; the first with a gradient is kept.
+
+        with node_diag.capture() as captured:
+            train_step()
+        captured.check()
+
+    Args:
+        call: the first call that is wanted, counting those that can be differentiated.
+
+    Raises:
+        UsageError: torchdiffeq is not installed.
+    """
+    with watching(Watch(number=call)) as watch:
+        yield Captured(watch)

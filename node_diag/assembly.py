@@ -19,6 +19,7 @@ from node_diag.diagnosis.rule import accused, diagnose
 from node_diag.errors import NoReferenceError
 from node_diag.gradients.base import GradientMethod, MethodRun, Setup
 from node_diag.gradients.lookup import UserMethod
+from node_diag.gradients.peers.base import LibraryMethod
 from node_diag.measure.clock import Times
 from node_diag.measure.counting import Counts
 from node_diag.measure.paper import Units, measure_units, paper_cost
@@ -35,6 +36,7 @@ from node_diag.recording import (
     solution_record,
     taylor_record,
     trajectory_record,
+    without_times,
 )
 from node_diag.records import (
     Candidate,
@@ -48,6 +50,7 @@ from node_diag.records import (
     MethodRecord,
     MissingReference,
     NanOrigin,
+    OwnSteps,
     PaperCost,
     Recommendation,
     Reconstruction,
@@ -58,7 +61,7 @@ from node_diag.records import (
     Tool,
     Verdict,
 )
-from node_diag.references.base import flatten
+from node_diag.references.base import Reference, flatten
 from node_diag.references.second_order import SecondOrder
 from node_diag.solvers.solution import Solution
 from node_diag.truths import Truth, Truths
@@ -78,13 +81,18 @@ class Request:
 
 @dataclass
 class Outcome:
-    """One method after its runs, or the sentence that says why there is none."""
+    """One method after its runs, or the sentence that says why there is none.
+
+    Attributes:
+        own_truth: the derivative of the steps it took, where they are its own.
+    """
 
     name: str
     description: str
     method: GradientMethod
     run: MethodRun | None = None
     counts: Counts | None = None
+    own_truth: Truth | None = None
     times: Times | None = None
     deviation: Deviation | None = None
     second_order: SecondOrder | str | None = None
@@ -167,6 +175,7 @@ def _method_record(
         failure=outcome.failure,
         discrete=method.discrete,
         constant_steps=method.constant_steps,
+        reconstructs=method.reconstructs,
         nan_origin=outcome.nan_origin,
     )
     if outcome.deviation is not None:
@@ -178,25 +187,58 @@ def _method_record(
     record.tightened = outcome.tightened
     flat = flatten(outcome.run.gradient)
     record.gradient = recorder.gradient(f"methods/{outcome.name}", flat)
-    # A discrete method of the user's may take steps of its own; the discrete truth is that of ours.
-    own_steps = (
-        isinstance(method, UserMethod)
-        and method.discrete
-        and outcome.run.solution.grid.h != solution.grid.h
-    )
+    discrete = _truth_of_its_steps(outcome, outcome.run, truths, solution)
     record.errors = Errors(
         continuous=_error(recorder, flat, truths.continuous),
-        discrete=None if own_steps else _error(recorder, flat, truths.discrete),
+        discrete=_error(recorder, flat, discrete),
     )
-    if record.reconstruction is None:
+    if not outcome.run.knows_times:
+        _without_times(record)
+    if record.reconstruction is None and not method.reconstructs and outcome.run.solution.grid.h:
         record.reconstruction = Reconstruction(max_error=0.0, initial_error=0.0)
-    if not isinstance(truths.discrete, NoReferenceError) and record.errors.discrete:
+    if isinstance(discrete, Reference):
         main = slice(0, recorder.parts["ts"].start)
-        record.taylor = [taylor_record(line, flat[main]) for line in truths.discrete.lines]
+        record.taylor = [taylor_record(line, flat[main]) for line in discrete.lines]
+    if isinstance(method, LibraryMethod):
+        record.own_steps = _own_steps(outcome, outcome.run, recorder, truths)
     if outcome.second_order is not None:
         record.second_order = second_order_record(recorder, outcome.second_order)
     record.cost = cost_record(outcome.run, outcome.counts, outcome.times)
     return record
+
+
+def _truth_of_its_steps(
+    outcome: Outcome, run: MethodRun, truths: Truths, solution: Solution
+) -> Truth | None:
+    """The derivative of the steps a method took, if it is known; ``truths`` has that of ours."""
+    if isinstance(outcome.method, LibraryMethod):
+        return outcome.own_truth
+    own = isinstance(outcome.method, UserMethod) and run.solution.grid.h != solution.grid.h
+    return None if own and outcome.method.discrete else truths.discrete
+
+
+def _own_steps(outcome: Outcome, run: MethodRun, recorder: Recorder, truths: Truths) -> OwnSteps:
+    truth = outcome.own_truth
+    return OwnSteps(
+        loss=run.loss,
+        n_accepted=run.solution.n_accepted,
+        n_rejected=run.solution.n_rejected,
+        reference=(
+            None if truth is None else _reference(recorder, f"steps of {outcome.name}", truth)
+        ),
+        distance=None if truth is None else _apart(recorder, truth, truths.continuous),
+    )
+
+
+def _without_times(record: MethodRecord) -> None:
+    """Of a method that gives no gradient in them, nothing is said about it."""
+    assert record.gradient is not None
+    assert record.errors is not None
+    record.gradient.t0 = record.gradient.t1 = None
+    record.gradient.ts = []
+    for error in (record.errors.continuous, record.errors.discrete):
+        if error is not None:
+            without_times(error)
 
 
 def _reconstruction(path: Deviation) -> Reconstruction:
@@ -213,8 +255,8 @@ def _reconstruction(path: Deviation) -> Reconstruction:
     )
 
 
-def _error(recorder: Recorder, flat: np.ndarray, truth: Truth):  # noqa: ANN202
-    if isinstance(truth, NoReferenceError):
+def _error(recorder: Recorder, flat: np.ndarray, truth: Truth | None):  # noqa: ANN202
+    if truth is None or isinstance(truth, NoReferenceError):
         return None
     return compare(flat, truth.value, truth.bar, recorder.parts)
 
@@ -227,7 +269,10 @@ def _reference(recorder: Recorder, which: str, truth: Truth):  # noqa: ANN202
 
 def _distance(recorder: Recorder, truths: Truths) -> ErrorRecord | None:
     """The discrete truth held against the continuous one."""
-    discrete, continuous = truths.discrete, truths.continuous
+    return _apart(recorder, truths.discrete, truths.continuous)
+
+
+def _apart(recorder: Recorder, discrete: Truth, continuous: Truth) -> ErrorRecord | None:
     if isinstance(discrete, NoReferenceError) or isinstance(continuous, NoReferenceError):
         return None
     return compare(discrete.value, continuous.value, discrete.bar + continuous.bar, recorder.parts)

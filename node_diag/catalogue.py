@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from node_diag.builtins import builtin_descriptions
 from node_diag.errors import UsageError
-from node_diag.registry import FINDINGS, METHODS, SOLVERS, code_of
+from node_diag.registry import FINDINGS, METHODS, SOLVERS, code_of, install
 
-Entry = dict[str, str | list[str]]
+Entry = dict[str, str | bool | list[str]]
 
 
 def entries(kinds: list[str]) -> dict[str, list[Entry]]:
@@ -35,6 +35,10 @@ def _entries(kind: str) -> list[Entry]:
         entry: Entry = {"name": name, "description": text}
         if aliases:
             entry["aliases"] = aliases
+        if registry is METHODS and (library := METHODS.requires(name)):
+            entry |= {"requires": library, "installed": not METHODS.missing(name)}
+            if METHODS.missing(name):
+                entry["install"] = install(library)
         listed.append(entry)
     return listed
 
@@ -46,7 +50,7 @@ def as_text(shown: dict[str, list[Entry]]) -> str:
         names = [_with_aliases(entry) for entry in listed]
         width = max(map(len, names), default=0)
         lines = [
-            f"  {name:<{width}}  {entry['description']}"
+            f"  {name:<{width}}  {entry['description']}{_to_install(entry)}"
             for name, entry in zip(names, listed, strict=True)
         ]
         blocks.append("\n".join([f"{kind}:", *lines]))
@@ -54,8 +58,16 @@ def as_text(shown: dict[str, list[Entry]]) -> str:
 
 
 def _with_aliases(entry: Entry) -> str:
-    aliases = entry.get("aliases", [])
-    return f"{entry['name']} = {', '.join(aliases)}" if aliases else str(entry["name"])
+    aliases = entry.get("aliases")
+    return (
+        f"{entry['name']} = {', '.join(aliases)}"
+        if isinstance(aliases, list)
+        else str(entry["name"])
+    )
+
+
+def _to_install(entry: Entry) -> str:
+    return f" (not installed: {entry['install']})" if "install" in entry else ""
 
 
 def explain(codes: Sequence[str]) -> str:

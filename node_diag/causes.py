@@ -59,7 +59,7 @@ def tasks(
     for outcome in outcomes:
         gradient = _gradient(outcome, size)
         if gradient is None:
-            if not outcome.method.discrete:
+            if outcome.method.reconstructs:
                 found[f"{outcome.name}: first NaN"] = partial(
                     _tried, nan_origin.along, problem, setup, solution
                 )

@@ -80,6 +80,10 @@ class Store:
         return self.folder / f"{cell.key}.json"
 
 
+FAILED = "cell failed"
+"""The one key of a result that is none. What a cell returns may well have a ``failure`` in it."""
+
+
 def stamp_of(*texts: str) -> str:
     """A short digest of what results depend on."""
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
@@ -97,7 +101,7 @@ def run(
         executors: gives an executor for so many workers (0: as many as there are cores).
 
     Yields:
-        The cell and what it gave; of a failed one ``{"failure": why}``.
+        The cell and what it gave; of one that failed ``{FAILED: why}``.
     """
     waiting: list[Cell] = []
     for cell in cells:
@@ -128,7 +132,7 @@ def _through(
                     if result is None:
                         broken = True
                         continue
-                    if "failure" not in result:  # what failed is tried again the next time
+                    if FAILED not in result:  # what failed is tried again the next time
                         store.put(cell, result)
                     left.remove(cell)
                     yield cell, result
@@ -141,7 +145,7 @@ def _through(
             for cell in [cell for cell in batch if cell in left]:
                 deaths[cell.key] += 1
                 if deaths[cell.key] > ATTEMPTS:
-                    result = {"failure": "its process was killed, each time it was tried"}
+                    result = {FAILED: "its process was killed, each time it was tried"}
                     left.remove(cell)
                     yield cell, result
 
@@ -159,7 +163,7 @@ def _finished(
             except BrokenProcessPool:
                 yield futures[future], None
             except Exception as error:
-                yield futures[future], {"failure": f"{type(error).__name__}: {error}"}
+                yield futures[future], {FAILED: f"{type(error).__name__}: {error}"}
 
 
 def local(workers: int = 0) -> Executor:

@@ -29,6 +29,9 @@ FLAGS_ONLY = (
     *("config", "exit_zero", "force", "no_color", "open", "output_format", "quiet", "verbose"),
 )
 """Options of the command that say nothing of what is checked: they are not configured."""
+SUGGESTED = "the captured call"
+"""Where options come from that a problem comes with."""
+TOLERANCES = ("rtol", "atol", "adjoint_rtol", "adjoint_atol")
 _SINGULAR = {"methods": "method", "gates": "gate"}
 
 
@@ -135,6 +138,19 @@ class CheckConfig(BaseModel):
                 "earlier run, or leave the option out"
             )
         return path
+
+    def suggested(self, settings: Mapping[str, Any], sources: Mapping[str, str]) -> CheckConfig:
+        """With the options that a problem comes with, where nobody asked for others.
+
+        Args:
+            settings: options by name.
+            sources: of those that were asked for; who asks for a tolerance asks for all of them.
+        """
+        asked = set(sources)
+        if asked & set(TOLERANCES):
+            asked |= set(TOLERANCES)
+        own = {name: value for name, value in settings.items() if name not in asked}
+        return CheckConfig(**{**dict(self), **own}) if own else self
 
     @model_validator(mode="after")
     def _fill_tolerances(self) -> CheckConfig:

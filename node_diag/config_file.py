@@ -40,8 +40,13 @@ class Entry:
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
+CAPTURE = "capture:"
+"""Of a PROBLEM that is a call in a training script: ``capture:train.py``."""
+
+
 def stem(spec: str) -> str:
     """What a problem is called if nobody says otherwise: ``path/to/file.py:attr`` → ``file``."""
+    spec = spec.removeprefix(CAPTURE)
     target = spec.rpartition(":")[0] if ".py:" in spec else spec.partition(":")[0]
     return Path(target).stem if target.endswith(".py") else Path(target).name or "problem"
 

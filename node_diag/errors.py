@@ -32,6 +32,10 @@ class ProblemError(NodeDiagError):
     """
 
 
+class BackwardError(ProblemError):
+    """Autograd could not go backward; what was raised hangs on ``__cause__``."""
+
+
 def reraise_interrupt(error: BaseException) -> None:
     """Let Ctrl-C and our own errors pass where anything else a person's code raises is caught.
 

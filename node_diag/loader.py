@@ -12,6 +12,8 @@ from types import ModuleType
 from typing import Any
 
 from node_diag.builtins import builtin_names, builtin_path
+from node_diag.capturing import problem_of, run_script
+from node_diag.config_file import CAPTURE
 from node_diag.errors import ProblemError, UsageError, reraise_interrupt, said
 from node_diag.problem import Problem
 from node_diag.registry import suggest
@@ -30,6 +32,8 @@ def load(spec: str, overrides: Mapping[str, Any] | None = None) -> Problem:
         UsageError: nothing is called so, or an override does not fit.
         ProblemError: the module raised, or does not give a Problem.
     """
+    if spec.startswith(CAPTURE):
+        return _captured(spec, dict(overrides or {}))
     target, attribute = _parse(spec)
     module = _import(target, spec)
     found = _attribute(module, attribute, spec)
@@ -38,6 +42,18 @@ def load(spec: str, overrides: Mapping[str, Any] | None = None) -> Problem:
     problem.source = f"{'built-in ' if target in builtin_names() else ''}{target}:{attribute}"
     if problem.name == "problem":
         problem.name = Path(target).stem if target.endswith(".py") else target
+    return problem
+
+
+def _captured(spec: str, overrides: dict[str, Any]) -> Problem:
+    """The problem that a call of a training script poses."""
+    script = spec.removeprefix(CAPTURE)
+    unknown = set(overrides) - {"call", "args"}
+    if unknown:
+        raise UsageError(f"--set {unknown.pop()}: a captured script takes call=N and args='…' only")
+    call = run_script(script, str(overrides.get("args", "")), int(overrides.get("call", 1)))
+    problem = problem_of(call, Path(script).stem)
+    problem.source, problem.arguments = spec, overrides
     return problem
 
 

@@ -19,6 +19,7 @@ from node_diag.field import Field
 from node_diag.garbage import uncollected
 from node_diag.gradients.base import Setup
 from node_diag.gradients.lookup import UserMethod, description_of, method_of
+from node_diag.gradients.peers.base import LibraryMethod
 from node_diag.inspection import (
     coupling,
     dependence,
@@ -37,7 +38,7 @@ from node_diag.references.second_order import second_order
 from node_diag.registry import METHODS
 from node_diag.solvers.integrate import integrate
 from node_diag.solvers.solution import Solution
-from node_diag.truths import Truths, reference_tasks, trusted
+from node_diag.truths import Truths, reference_tasks, steps_truth, trusted
 
 __all__ = ["Request", "run_check"]
 
@@ -94,6 +95,9 @@ def _run_check(request: Request, progress: Progress, meanwhile: Callable[[], Non
         Outcome(METHODS.label(name), description_of(name), method_of(name))
         for name in config.methods
     ]
+    for outcome in outcomes:
+        if isinstance(outcome.method, LibraryMethod):
+            outcome.method.refuse(setup.forward)
     progress("looking at f")
     repeats = repeatability.inspect(problem)
     progress("forward solve")
@@ -143,7 +147,9 @@ def _first_look(
     solution, repeats = forward
     references = reference_tasks(problem, setup, solution, config, repeats)
     runs: dict[str, Callable[[], Any]] = {
-        f"{o.name}: gradient and counts": partial(_run_method, o, problem, setup, solution)
+        f"{o.name}: gradient and counts": partial(
+            _run_method, o, problem, setup, solution, repeats=repeats.all_repeats(config.dtype)
+        )
         for o in outcomes
     }
     # The longest first, which is how two processes end at the same time.
@@ -236,7 +242,9 @@ def _look(inspect: Callable[..., Any], *arguments: Any) -> Any:
         return None
 
 
-def _run_method(outcome: Outcome, problem: Problem, setup: Setup, solution: Solution) -> Outcome:
+def _run_method(
+    outcome: Outcome, problem: Problem, setup: Setup, solution: Solution, *, repeats: bool
+) -> Outcome:
     if isinstance(outcome.method, UserMethod):  # whatever it does to the module, it does to its own
         problem = problem.to(problem.dtype, problem.device, copy=True)
     try:
@@ -254,6 +262,8 @@ def _run_method(outcome: Outcome, problem: Problem, setup: Setup, solution: Solu
         outcome.failure = f"what it returned cannot be used: {said(error)}"
         return outcome
     _follow(outcome, problem, setup, solution, outcome.run.backward.reconstruction)
+    if isinstance(outcome.method, LibraryMethod) and outcome.method.discrete and repeats:
+        outcome.own_truth = steps_truth(outcome.method, outcome.run.solution, problem, setup)
     return outcome
 
 

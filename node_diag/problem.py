@@ -83,6 +83,8 @@ class Problem:
     Attributes:
         mutated: arguments that f was seen to change in place (``state``, ``time``); it then gets
             copies of both.
+        call: the library's call it was captured from, see :mod:`.capturing`.
+        settings: options of a check that it comes with, where no others are asked for.
         computes_in: another precision than its own, see :mod:`.promotion`; None in its own.
 
     Raises:
@@ -113,6 +115,8 @@ class Problem:
         self.mutated: list[str] = []
         self.computes_in: torch.dtype | None = None
         self.source = ""
+        self.call: Any = None
+        self.settings: dict[str, Any] = {}
         self.arguments: dict[str, Any] = {}
         for what, function in (("func", func), ("loss", loss)):
             if isinstance(function, type):
@@ -204,6 +208,7 @@ class Problem:
             autonomous=self.autonomous,
         )
         other.source, other.arguments = self.source, self.arguments
+        other.call, other.settings = self.call, self.settings
         other.mutated = self.mutated
         other.computes_in = self.computes_in if dtype == self.dtype else dtype
         return other

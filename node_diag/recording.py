@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from node_diag.diagnosis.metrics import compare
+from node_diag.diagnosis.metrics import TIMES, compare
 from node_diag.gradients.base import MethodRun
 from node_diag.measure.clock import Times
 from node_diag.measure.counting import Counts
@@ -15,6 +15,7 @@ from node_diag.problem import Problem
 from node_diag.records import (
     LONGEST_LIST,
     Cost,
+    ErrorRecord,
     GradientRecord,
     ProblemRecord,
     ReferenceRecord,
@@ -114,10 +115,15 @@ def second_order_record(recorder: Recorder, found: second_order.SecondOrder | st
         np.concatenate([x, none]) for x in (found.product, found.value, found.bar)
     )
     error = compare(product, value, bar, recorder.parts)
-    for name in ("t0", "t1"):
+    without_times(error)
+    return SecondOrder(differentiated=found.map, error=error)
+
+
+def without_times(error: ErrorRecord) -> None:
+    """Take out what it says about the times, where they were not differentiated."""
+    for name in TIMES:
         del error.by_parameter[name]
     error.times = None
-    return SecondOrder(differentiated=found.map, error=error)
 
 
 def problem_record(problem: Problem) -> ProblemRecord:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import re
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +82,43 @@ def is_file(name: str) -> bool:
     return name.endswith(".py") or ".py:" in name
 
 
+_REQUIRES = re.compile(r'^REQUIRES = "(\w+)"$', re.MULTILINE)
+
+
+def install(library: str) -> str:
+    """The command that installs a library of gradient methods."""
+    return f"pip install {library}"
+
+
 @dataclass(frozen=True)
 class MethodRegistry(Registry):
-    """Gradient methods; ``path/to/file.py[:ATTRIBUTE]`` means one in the user's own file."""
+    """Gradient methods; ``path/to/file.py[:ATTRIBUTE]`` means one in the user's own file.
+
+    The file of one that needs another library says so in a line ``REQUIRES = "…"``.
+    """
+
+    def load(self, name: str) -> Any:
+        """Import the plug-in and return the object it registers.
+
+        Raises:
+            UsageError: there is no such method, or the library it needs is not installed.
+        """
+        missing = self.missing(self.canonical(name))
+        if missing:
+            raise UsageError(
+                f"method '{name}' needs {missing}, which is not installed: {install(missing)}"
+            )
+        return super().load(name)
+
+    def requires(self, name: str) -> str:
+        """The library a method needs, read without importing anything; empty: none."""
+        found = _REQUIRES.search(self.paths[name].read_text(encoding="utf-8"))
+        return found[1] if found else ""
+
+    def missing(self, name: str) -> str:
+        """That library if it is not installed."""
+        library = self.requires(name)
+        return library if library and find_spec(library) is None else ""
 
     def canonical(self, name: str) -> str:
         """As of any registry; a file's is the name as it was given."""

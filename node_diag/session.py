@@ -16,6 +16,7 @@ from typing import Any
 from node_diag.baselines import Asked, Baseline, Baselines
 from node_diag.config import (
     LISTS,
+    SUGGESTED,
     CheckConfig,
     Resolved,
     configured_problems,
@@ -24,7 +25,7 @@ from node_diag.config import (
     process_environment,
     resolve,
 )
-from node_diag.config_file import Entry, configuration_file, stem
+from node_diag.config_file import CAPTURE, Entry, configuration_file, stem
 from node_diag.deadline import deadline
 from node_diag.diagnosis.gates import gate_specs
 from node_diag.errors import UsageError
@@ -198,10 +199,29 @@ def examine(job: Job, progress: Progress, meanwhile: Callable[[], None] = lambda
         problem = load(job.spec, overrides)
         if job.is_named:
             problem.name = job.name
+        config = config.suggested(problem.settings, resolved.sources)
         torch.set_default_device(None)  # the module may have set one, which is not for our tensors
         line = command_line(job.spec, overrides, config, resolved.sources)
-        request = Request(problem, config, job.spec, overrides, resolved.sources, line)
+        asked = resolved.sources
+        changed = {k: v for k, v in problem.settings.items() if getattr(config, k) == v}
+        sources = {**dict.fromkeys(changed, SUGGESTED), **asked}
+        request = Request(problem, config, job.spec, overrides, sources, line)
         return run_check(request, progress, meanwhile)
+
+
+def captured(script: str, assignments: list[str], timeout: float | None, streams: Streams) -> str:
+    """Run a training script up to the gradient that is wanted; what its method is called.
+
+    Raises:
+        UsageError, ProblemError: there is no such script or call, or the script raised.
+    """
+    from node_diag.loader import load
+
+    with streams.progress() as progress, contextlib.redirect_stdout(sys.stderr):
+        progress(f"running {script}")
+        with deadline(timeout, lambda: progress.stage):
+            call = load(f"{CAPTURE}{script}", parse_assignments(assignments)).call
+    return "captured" if call.is_adjoint else "captured-backprop"
 
 
 def describe(spec: str, assignments: list[str]) -> str:

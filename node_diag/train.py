@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from node_diag.cells import Cell, Store, local, run
+from node_diag.cells import FAILED, Cell, Store, local, run
 from node_diag.config import CheckConfig, option_text
 from node_diag.errors import UsageError
 from node_diag.outputs.base import prepare, write
@@ -112,7 +112,7 @@ def _as_run(cell: Cell, result: Mapping[str, Any]) -> TrainingRun:
         return TrainingRun.model_validate(result)
     name = METHODS.label(str(cell.arguments["method"]))
     seed = int(cell.arguments["seed"])
-    return TrainingRun(method=name, seed=seed, status="failed", failure=result["failure"])
+    return TrainingRun(method=name, seed=seed, status="failed", failure=result[FAILED])
 
 
 def measure(

@@ -12,11 +12,16 @@ from node_diag.config import CheckConfig
 from node_diag.errors import MaxStepsError, NoReferenceError, ProblemError, SolveError
 from node_diag.field import Field
 from node_diag.gradients.base import Setup
+from node_diag.gradients.peers.base import LibraryMethod
 from node_diag.problem import Problem
 from node_diag.records import Inspection, Repeatability, Switch
 from node_diag.references.base import Reference, flat_inputs, slices
 from node_diag.references.exact import confirmed, exact_reference, held_against
-from node_diag.references.finite_difference import frozen_reference, unfrozen_reference
+from node_diag.references.finite_difference import (
+    frozen_reference,
+    steps_reference,
+    unfrozen_reference,
+)
 from node_diag.solvers.integrate import integrate
 from node_diag.solvers.solution import Solution
 
@@ -25,6 +30,8 @@ Truth = Reference | NoReferenceError
 MOST_UNFROZEN, LONGEST_UNFROZEN = 8, 30_000
 """Inputs and evaluations of f up to which plain differences through the adaptive solve are shown:
 two solves for each input."""
+MOST_REPLAYED = 20_000
+"""Evaluations of f in the steps of a library, which are taken again by its own code."""
 MANY, MORE = 100, 4
 """Trials that each of them may take: so many, and so many times those of the check."""
 
@@ -69,6 +76,20 @@ def reference_tasks(
         ),
         "unfrozen reference": lambda: _try(lambda: _unfrozen(problem, setup, solution, nfe)),
     }
+
+
+def steps_truth(method: LibraryMethod, solution: Solution, problem: Problem, setup: Setup) -> Truth:
+    """The derivative of the steps a library accepted."""
+    precise = problem.to(torch.float64, torch.device("cpu"))
+    steps = method.steps(Field(precise), solution, setup)
+    if steps is None:
+        return NoReferenceError(f"{method.library} did not tell which steps it took")
+    if steps.evaluations > MOST_REPLAYED:
+        return NoReferenceError(
+            f"{method.library} took {solution.n_accepted} steps, too many to take them again for "
+            "every input"
+        )
+    return _try(lambda: steps_reference(precise, steps))
 
 
 def _try(compute: Callable[[], Reference]) -> Truth:
@@ -124,7 +145,8 @@ def _unfrozen(problem: Problem, setup: Setup, solution: Solution, nfe: int) -> R
         return float(mine.loss_of(moved.zs))
 
     with torch.no_grad():
-        return unfrozen_reference(base, loss, columns=range(parts["ts"].start))
+        middle = float(problem.loss_of(solution.zs))
+        return unfrozen_reference(base, loss, middle, columns=range(parts["ts"].start))
 
 
 def trusted(truth: Truth, inspection: Inspection) -> Truth:

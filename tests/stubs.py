@@ -92,6 +92,7 @@ def method(name: str) -> MethodRecord:
         description=DESCRIPTIONS[name],
         status="ok",
         discrete=not is_adjoint,
+        reconstructs=is_adjoint,
         gradient=g,
         errors=Errors(continuous=error(g, TRUTH, 4e-12), discrete=error(g, DISCRETE, 9e-10)),
         reconstruction=Reconstruction(

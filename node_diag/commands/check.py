@@ -198,7 +198,7 @@ def check(  # noqa: PLR0913 - one parameter for each option
     streams = Streams(no_color=no_color, quiet=quiet)
     show = Show(output_format, streams)
     if problem is not None:
-        code, page = _one(plan.jobs[0], plan.report_dir, force, show)
+        code, page = one(plan.jobs[0], plan.report_dir, force, show)
     else:
         code, page = _several(plan, force, show)
     if open_:
@@ -258,7 +258,8 @@ class Show:
             printing.add_to_step_summary("\n".join(lines) + "\n", self.streams)
 
 
-def _one(job: Job, report_dir: str | None, force: bool, show: Show) -> tuple[int, Path]:
+def one(job: Job, report_dir: str | None, force: bool, show: Show) -> tuple[int, Path]:
+    """Check one problem, write its report and show it; the exit code and the page."""
     from node_diag import session
 
     folder = Path(report_dir) if report_dir else session.default_folder(job.name)

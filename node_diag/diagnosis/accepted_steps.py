@@ -58,13 +58,22 @@ def accepted_steps(report: Report) -> Steps | None:
 
 
 def explained(report: Report, steps: Steps | None) -> list[str]:
-    """Methods that are off by more than 1 %, at least half of which the steps are."""
-    return [m.name for m in report.methods if steps is not None and _explained(m, steps)]
+    """Methods that are off by more than 1 %, at least half of which the steps they took are."""
+    return [m.name for m in report.methods if _explained(m, taken_by(m, steps))]
 
 
-def _explained(method: MethodRecord, steps: Steps) -> bool:
+def taken_by(method: MethodRecord, steps: Steps | None) -> Steps | None:
+    """The error in the steps of a library's own solve, where that is known; else in ``steps``."""
+    own = method.own_steps
+    if own is None or not method.discrete:
+        return steps
+    apart = own.distance
+    return None if apart is None else Steps(apart.judged, apart.uncertainty or 0.0)
+
+
+def _explained(method: MethodRecord, steps: Steps | None) -> bool:
     far = continuous(method)
-    if far is None or not far > NOTICEABLE or not steps.off >= far / 2:
+    if steps is None or far is None or not far > NOTICEABLE or not steps.off >= far / 2:
         return False
     # A reverse-time state that followed the trajectory inherits the error of the trajectory.
     return method.discrete or outcome(method) in (None, "followed")
@@ -72,7 +81,7 @@ def _explained(method: MethodRecord, steps: Steps) -> bool:
 
 def elsewhere(method: MethodRecord, steps: Steps | None) -> bool:
     """Whether a method is off by more than 1 %, and at least half of that is not in the steps."""
-    far = continuous(method)
+    far, steps = continuous(method), taken_by(method, steps)
     return (
         far is not None
         and steps is not None
@@ -82,8 +91,8 @@ def elsewhere(method: MethodRecord, steps: Steps | None) -> bool:
 
 
 def by_step_sizes(report: Report, method: MethodRecord) -> bool:
-    """Whether it is naive, and what keeps it from the accepted steps keeps no other from them."""
+    """Whether it differentiates step sizes, and no other is kept from the steps by the same."""
     terms, other = discrete(method), stored(report)
     missed = discrete(other) if other else None
     shared = terms is not None and missed is not None and missed > 0.1 * terms
-    return method.name == "naive" and not shared
+    return method.discrete and not method.constant_steps and not shared

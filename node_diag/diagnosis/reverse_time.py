@@ -23,7 +23,7 @@ def outcome(method: MethodRecord) -> Outcome | None:
     """
     path = method.reconstruction
     if method.status == "failed":
-        if method.discrete:
+        if not method.reconstructs:
             return None
         reason = (method.failure or "").partition(":")[0]
         if reason == "step underflow":

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from node_diag.config import CheckConfig, flag_of, option_text
+from node_diag.config import SUGGESTED, TOLERANCES, CheckConfig, flag_of, option_text
 from node_diag.records import (
     Candidate,
     ConfigRecord,
@@ -150,6 +150,13 @@ def _gated(config: ConfigRecord, configured: set[str]) -> set[str]:
     return {gate.partition(".")[0] for gate in config.gates} - {"*"}
 
 
+def _comes_by_itself(config: ConfigRecord, key: str, options: Mapping[str, Any]) -> bool:
+    """Whether the problem brings the option along; tolerances not beside others."""
+    if config.sources.get(key) != SUGGESTED:
+        return False
+    return key not in TOLERANCES or not any(name in options for name in TOLERANCES)
+
+
 def command(report: Report, **options: Any) -> str:
     """``node-diag check`` for the same run with some options changed; defaults are left out.
 
@@ -175,6 +182,8 @@ def command(report: Report, **options: Any) -> str:
     for key, value in config.overrides.items():
         words += ["--set", f"{key}={value}"]
     for key, value in (chosen | options).items():
+        if key not in options and _comes_by_itself(config, key, options):
+            continue
         default = CheckConfig().rtol if key == "rtol" else getattr(usual, key, None)
         if value != default or (key in configured and value is not None):
             text = ",".join(value) if isinstance(value, list) else option_text(value)

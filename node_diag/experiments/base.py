@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from node_diag.cells import Cell, Work
+from node_diag.cells import FAILED, Cell, Work
 from node_diag.outputs.table import Table
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ Agreement = Literal["agrees", "contradicts", "differs", "not comparable"]
 another machine; ``contradicts``: the claim is not true of what was measured."""
 
 Results = Mapping[str, Mapping[str, Any]]
-"""What the cells gave, by key. A cell that failed has nothing but ``failure``."""
+"""What the cells gave, by key. A cell that failed has nothing but ``FAILED``."""
 
 
 @dataclass(frozen=True)
@@ -93,4 +93,4 @@ class Experiment:
 
 def failures(results: Results) -> list[str]:
     """A sentence for every cell that failed."""
-    return [f"{key}: {found['failure']}" for key, found in results.items() if "failure" in found]
+    return [f"{key}: {found[FAILED]}" for key, found in results.items() if FAILED in found]

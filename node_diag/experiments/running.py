@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from node_diag import __version__
-from node_diag.cells import Cell, Store, local, run, stamp_of
+from node_diag.cells import FAILED, Cell, Store, local, run, stamp_of
 from node_diag.errors import UsageError
 from node_diag.experiments.base import Conclusion, Experiment, Results, failures
 from node_diag.experiments.rendering import Finished, files, overview
@@ -80,8 +80,8 @@ def _told(
     found: Iterator[tuple[Cell, dict[str, Any]]], told: Callable[[str], None]
 ) -> Iterator[tuple[Cell, dict[str, Any]]]:
     for cell, result in found:
-        if "failure" in result:
-            told(f"{cell.key} failed: {result['failure']}")
+        if FAILED in result:
+            told(f"{cell.key} failed: {result[FAILED]}")
         yield cell, result
 
 

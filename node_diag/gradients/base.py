@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from node_diag.field import Field
 from node_diag.gradients.trail import TrailPoint
 from node_diag.gradients.vjp import derivatives, vjp
 from node_diag.problem import Problem
-from node_diag.solvers.solution import Settings, Solution
+from node_diag.solvers.solution import Grid, Settings, Solution
 
 
 @dataclass
@@ -77,6 +77,7 @@ class Backward:
         n_steps: steps accepted (or redone) going backward.
         reconstruction: (t, z̄ as numbers) along a reverse-time solve, if it was recorded.
         trail: the adjoint state and the gradient so far, at some times, if they were recorded.
+        knows_times: whether the gradient has a dL/dts.
     """
 
     gradient: Gradient
@@ -86,6 +87,7 @@ class Backward:
         default_factory=list[tuple[float, list[float]]]
     )
     trail: list[TrailPoint] = field(default_factory=list[TrailPoint])
+    knows_times: bool = True
 
 
 class GradientMethod(Protocol):
@@ -116,6 +118,15 @@ class GradientMethod(Protocol):
         ...
 
 
+@runtime_checkable
+class WholeGradient(Protocol):
+    """A method that does both passes by itself, so that there is nothing in between to look at."""
+
+    def whole(self, f: Field, setup: Setup) -> tuple[float, Backward]:
+        """Loss and gradient."""
+        ...
+
+
 @dataclass
 class MethodRun:
     """A gradient and what it took. Times in seconds; one run, nothing else measured along."""
@@ -129,6 +140,7 @@ class MethodRun:
     nfe_backward: int
     forward_s: float
     backward_s: float
+    knows_times: bool = True
     kept: Sequence[Tensor] = ()
 
 
@@ -156,6 +168,8 @@ def run(
     f = Field(problem)
     if probe is not None:
         probe.on_field(f)
+    if isinstance(method, WholeGradient):
+        return _run_whole(name, method, f, setup)
     z0 = problem.flat_z0().requires_grad_()
     ts = torch.tensor(problem.ts, dtype=torch.float64).requires_grad_()
     _synchronize(z0)
@@ -182,7 +196,30 @@ def run(
         nfe_backward=f.nfe - nfe_forward,
         forward_s=middle - start,
         backward_s=time.perf_counter() - middle,
+        knows_times=backward.knows_times,
         kept=tape.kept,
+    )
+
+
+def _run_whole(name: str, method: WholeGradient, f: Field, setup: Setup) -> MethodRun:
+    problem = f.problem
+    like = problem.flat_z0()
+    _synchronize(like)
+    start = time.perf_counter()
+    loss, backward = method.whole(f, setup)
+    _synchronize(like)
+    unknown = like.new_empty(0, problem.layout.numel)
+    return MethodRun(
+        method=name,
+        loss=loss,
+        gradient=backward.gradient,
+        solution=Solution(list(problem.ts), unknown, Grid(problem.t0, problem.t1), [], []),
+        backward=backward,
+        nfe_forward=f.nfe,
+        nfe_backward=0,
+        forward_s=time.perf_counter() - start,
+        backward_s=0.0,
+        knows_times=backward.knows_times,
     )
 
 
@@ -207,10 +244,15 @@ def by_parameter(f: Field, flat: Sequence[Tensor]) -> dict[str, Tensor]:
 
 def backpropagate(tape: Tape, cotangents: Tensor) -> Backward:
     """Backward pass of the methods that keep the graph of their forward pass."""
-    f = tape.field
-    found = vjp([tape.solution.zs], [tape.z0, tape.ts, *f.params.values()], [cotangents])
-    gradient = Gradient(found[0], found[1], by_parameter(f, found[2:]))
-    return Backward(gradient, n_steps=tape.solution.n_accepted)
+    found = through_graph(tape.field, tape.solution.zs, tape.z0, tape.ts, cotangents)
+    found.n_steps = tape.solution.n_accepted
+    return found
+
+
+def through_graph(f: Field, zs: Tensor, z0: Tensor, ts: Tensor, cotangents: Tensor) -> Backward:
+    """Gradient of states zs (K, D) whose graph goes back to z0 (D,), ts (K + 1,) and θ."""
+    found = vjp([zs], [z0, ts, *f.params.values()], [cotangents])
+    return Backward(Gradient(found[0], found[1], by_parameter(f, found[2:])))
 
 
 def _synchronize(x: Tensor) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from node_diag.errors import NodeDiagError, ProblemError, SolveError, reraise_interrupt, said
 from node_diag.field import Field
 from node_diag.gradients.base import Backward, Gradient, GradientMethod, Setup, Tape
+from node_diag.gradients.callables import GradientFunction
 from node_diag.loader import load_object
 from node_diag.registry import METHODS, is_file
 from node_diag.solvers.solution import Solution
@@ -34,11 +36,14 @@ def method_of(name: str) -> GradientMethod:
             f"'{name}' is the class {found.__name__}; make an object of it: "
             f"{METHODS.attribute} = {found.__name__}()"
         )
+    if inspect.isroutine(found):
+        return UserFunction(found)
     for part in ("forward", "backward"):
         if not callable(getattr(found, part, None)):
             raise ProblemError(
                 f"'{name}' is no gradient method: it has no {part}(...); it needs forward(field, "
-                "z0, ts, setup) -> Tape and backward(tape, cotangents) -> Backward"
+                "z0, ts, setup) -> Tape and backward(tape, cotangents) -> Backward, or be a "
+                "function(problem) -> (loss, gradients)"
             )
     discrete = bool(getattr(found, "discrete", True))
     return UserMethod(
@@ -83,12 +88,30 @@ class UserMethod:
             raise ProblemError(
                 f"backward returned a {type(found).__name__}, not a Backward; {IMPORT}"
             )
-        for name, p in tape.field.params.items():
-            if not torch.equal(p.detach(), before[name]):
-                raise ProblemError(
-                    f"it changed the parameter {name}, which it was to differentiate"
-                )
+        _refuse_changes(tape.field, before)
         return _contained("what backward returned", lambda: _checked(found, tape))
+
+
+class UserFunction(UserMethod):
+    """A function from the user's file that gives loss and gradient in one go."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(
+            GradientFunction(function), discrete=False, constant_steps=False, reconstructs=False
+        )
+
+    def whole(self, f: Field, setup: Setup) -> tuple[float, Backward]:
+        """Its loss and gradient."""
+        before = {name: p.detach().clone() for name, p in f.params.items()}
+        found = _contained("the function", lambda: self.method.whole(f, setup))
+        _refuse_changes(f, before)
+        return found
+
+
+def _refuse_changes(f: Field, before: Mapping[str, Tensor]) -> None:
+    for name, p in f.params.items():
+        if not torch.equal(p.detach(), before[name]):
+            raise ProblemError(f"it changed the parameter {name}, which it was to differentiate")
 
 
 def _checked(found: Backward, tape: Tape) -> Backward:
@@ -125,7 +148,9 @@ def _checked(found: Backward, tape: Tape) -> Backward:
     }
     own = Gradient(gradient.z0.detach().reshape(-1), gradient.ts.detach().reshape(-1), ordered)
     path = [(float(t), [float(x) for x in z]) for t, z in found.reconstruction]
-    return Backward(own, int(found.n_steps), int(found.n_rejected), path)
+    return Backward(
+        own, int(found.n_steps), int(found.n_rejected), path, knows_times=found.knows_times
+    )
 
 
 def _contained(part: str, call: Callable[[], Any]) -> Any:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from node_diag.errors import ProblemError, reraise_interrupt, said
+from node_diag.errors import BackwardError, reraise_interrupt, said
 
 Watcher = Callable[[Sequence[Tensor]], None]
 
@@ -53,7 +53,7 @@ def derivatives(
     """∂scalar/∂input for every input, None where there is no dependence.
 
     Raises:
-        ProblemError: autograd could not go backward through f or the loss.
+        BackwardError: autograd could not go backward through f or the loss.
     """
     try:
         found = torch.autograd.grad(
@@ -65,7 +65,7 @@ def derivatives(
         )
     except BaseException as error:
         reraise_interrupt(error)
-        raise ProblemError(f"backward through f or the loss raised {said(error)}") from error
+        raise BackwardError(f"backward through f or the loss raised {said(error)}") from error
     given = cast("tuple[Tensor | None, ...]", found)
     return [g.to_dense() if g is not None and g.is_sparse else g for g in given]
 
@@ -78,3 +78,24 @@ def watching(watcher: Watcher) -> Generator[None]:
         yield
     finally:
         _watchers.remove(watcher)
+
+
+@contextmanager
+def watched() -> Generator[None]:
+    """Inside it, watchers also see the backward passes that a library starts by itself."""
+    if not _watchers:
+        yield
+        return
+    plain = torch.autograd.grad
+
+    def grad(outputs: Sequence[Tensor] | Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, ...]:
+        live = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+        for watch in _watchers:
+            watch([x for x in live if x.requires_grad])
+        return plain(outputs, *args, **kwargs)
+
+    torch.autograd.grad = grad
+    try:
+        yield
+    finally:
+        torch.autograd.grad = plain

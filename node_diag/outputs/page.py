@@ -12,6 +12,7 @@ from node_diag.outputs.foreign import plain
 from node_diag.outputs.numbers import NOTHING, count, duration, general, scientific, size, uncertain
 from node_diag.outputs.table import LONGEST, Table
 from node_diag.outputs.values import show
+from node_diag.outputs.verdict import error_text
 from node_diag.records import (
     Cost,
     Finding,
@@ -81,6 +82,31 @@ def gates(report: Report) -> Table:
     ]
     columns = ("gate", "measured", "limit", "verdict", "limit from", "reason")
     return Table("Gates: limits and how they were met", columns, rows, frozenset({0, 3, 4, 5}))
+
+
+def own_steps(report: Report) -> Table | None:
+    """What libraries solved by themselves; None if none did."""
+    rows = [
+        (
+            m.name,
+            scientific(own.loss - report.solution.loss),
+            f"{count(own.n_accepted)} + {count(own.n_rejected)}",
+            error_text(own.distance),
+            error_text(m.errors.discrete if m.errors else None),
+        )
+        for m in report.methods
+        if (own := m.own_steps)
+    ]
+    columns = (
+        *("method", "its loss − ours", "steps + rejected", "its steps vs continuous truth"),
+        "its gradient vs its steps",
+    )
+    note = (
+        "A library chooses its own steps. Their derivative, sizes held constant, is the discrete "
+        "truth its gradient is held against: the first distance is the solver's, the second the "
+        "gradient method's."
+    )
+    return Table("What the libraries solved", columns, rows, note=note) if rows else None
 
 
 def costs(report: Report) -> Table:
@@ -201,7 +227,7 @@ def gradient_values(report: Report) -> Table:
     }
     columns = {n: r.gradient for n, r in named.items() if isinstance(r, ReferenceRecord)}
     columns |= {m.name: m.gradient for m in report.methods if m.gradient}
-    tensors = [_tensors(gradient) for gradient in columns.values()]
+    tensors = [gradient.tensors() for gradient in columns.values()]
     rows: list[tuple[str, ...]] = []
     left_out = 0
     for name in dict.fromkeys(name for found in tensors for name in found):
@@ -214,11 +240,6 @@ def gradient_values(report: Report) -> Table:
             rows.append((label, *(_entry(found.get(name, []), i) for found in tensors)))
     note = f"{left_out} larger tensors are in tables/gradient_values.csv." if left_out else ""
     return Table("Gradient, entry by entry", ("entry", *columns), rows, note=note)
-
-
-def _tensors(gradient: GradientRecord) -> dict[str, list[float]]:
-    found = {"z0": gradient.z0, **gradient.params, "t0": [gradient.t0], "t1": [gradient.t1]}
-    return {name: values for name, values in found.items() if values is not None}
 
 
 def _entry(values: list[float], i: int) -> str:

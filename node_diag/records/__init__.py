@@ -13,6 +13,15 @@ from node_diag.records.base import (
     label,
 )
 from node_diag.records.comparison import Change, Comparison
+from node_diag.records.gradients import (
+    LONGEST_LIST,
+    ErrorRecord,
+    Errors,
+    GradientRecord,
+    ParameterError,
+    TimesError,
+    time_name,
+)
 from node_diag.records.inspection import (
     Coupling,
     Dependence,
@@ -24,21 +33,15 @@ from node_diag.records.inspection import (
     Switch,
 )
 from node_diag.records.methods import (
-    LONGEST_LIST,
     Cost,
     ErrorOrigin,
-    ErrorRecord,
-    Errors,
-    GradientRecord,
     MethodRecord,
     NanOrigin,
-    ParameterError,
+    OwnSteps,
     Reconstruction,
     SecondOrder,
     StepSizeTerms,
     TaylorTest,
-    TimesError,
-    time_name,
 )
 from node_diag.records.recommendation import Candidate, Recommendation
 from node_diag.records.references import (
@@ -87,6 +90,7 @@ __all__ = [
     "MissingReference",
     "NanOrigin",
     "OnKink",
+    "OwnSteps",
     "PaperCost",
     "ParameterError",
     "ProblemRecord",

@@ -1,83 +1,13 @@
-"""What a gradient method gave: its gradient, errors, cost, and what explains them."""
+"""What a gradient method gave: its errors, cost, and what explains them."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 from node_diag.records.base import Real, Record, Verdict
+from node_diag.records.gradients import ErrorRecord, Errors, GradientRecord
 from node_diag.records.recommendation import Candidate
-
-LONGEST_LIST = 10_000
-"""A longer gradient goes to arrays.npz; the list is null and ``arrays`` names the key."""
-
-
-class GradientRecord(Record):
-    """dL/dz0, dL/dt0, dL/dt1, dL/dts and dL/dθ. ``ts`` holds all times, t0 first and t1 last."""
-
-    z0: list[Real] | None
-    t0: Real
-    t1: Real
-    ts: list[Real] = []
-    params: dict[str, list[Real] | None]
-    arrays: dict[str, str] = {}
-    """Key in arrays.npz of every null list: ``z0`` or ``params.<name>`` → key."""
-
-
-class ParameterError(Record):
-    """Error in one tensor (or in t0, t1)."""
-
-    relative_l2: Real | None
-    max_abs: Real
-    uncertainty: Real | None = None
-    """Of relative_l2, or of absolute_l2 where that is null."""
-    absolute_l2: Real | None = None
-
-    @property
-    def judged(self) -> float | None:
-        """The relative error, or the absolute one where the reference is zero."""
-        return self.absolute_l2 if self.relative_l2 is None else self.relative_l2
-
-
-class TimesError(ParameterError):
-    """Error in dL/dts, all times as one vector: a single one may be zero by chance."""
-
-    worst: str
-    """The time that is off most: ``t0``, ``t1`` or ``ts[3]``."""
-
-
-def time_name(index: int, length: int) -> str:
-    """What the derivative in the time ts[index] of ``length`` is called."""
-    return {0: "t0", length - 1: "t1"}.get(index, f"ts[{index}]")
-
-
-class ErrorRecord(Record):
-    """Distance of a gradient from a reference, over z0 and all parameters together."""
-
-    relative_l2: Real | None
-    """Null where the reference is zero within its uncertainty: then absolute_l2 is judged."""
-    uncertainty: Real | None
-    """Of relative_l2, or of absolute_l2 where that is null."""
-    absolute_l2: Real
-    max_abs: Real
-    cosine: Real | None
-    norm_ratio: Real | None
-    by_parameter: dict[str, ParameterError]
-    worst_tensor: str | None = None
-    """The key of ``by_parameter`` whose relative error is largest for certain; never a time."""
-    times: TimesError | None = None
-    """Null where the reference knows no dL/dts."""
-
-    @property
-    def judged(self) -> float:
-        """The relative error, or the absolute one where the reference is zero."""
-        return self.absolute_l2 if self.relative_l2 is None else self.relative_l2
-
-
-class Errors(Record):
-    """Errors against the two truths; null where there is no such reference."""
-
-    continuous: ErrorRecord | None
-    discrete: ErrorRecord | None
+from node_diag.records.references import Reference
 
 
 class Reconstruction(Record):
@@ -191,6 +121,20 @@ class NanOrigin(Record):
     """What makes it: the derivative of f or of the loss, or the method, both being finite."""
 
 
+class OwnSteps(Record):
+    """The steps of a library that solves by itself; they are not those of the check."""
+
+    loss: Real
+    """Of its own solve."""
+    n_accepted: int
+    n_rejected: int
+    reference: Reference | None = None
+    """The derivative of the steps it accepted, sizes constant; null if it claims nothing about
+    them. The method's discrete error is against this one."""
+    distance: ErrorRecord | None = None
+    """That truth held against the continuous one."""
+
+
 class MethodRecord(Record):
     """One gradient method: its gradient, errors, cost and verdict."""
 
@@ -202,6 +146,10 @@ class MethodRecord(Record):
     """Whether it claims the derivative of the accepted steps (the adjoint does not)."""
     constant_steps: bool = False
     """Whether it holds the step sizes constant while it does (naive does not)."""
+    reconstructs: bool = False
+    """Whether it solves the state again backward in time (the adjoint does)."""
+    own_steps: OwnSteps | None = None
+    """Of a library's method."""
     gradient: GradientRecord | None = None
     errors: Errors | None = None
     reconstruction: Reconstruction | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from node_diag.records.base import Real, Record
-from node_diag.records.methods import ErrorRecord, GradientRecord
+from node_diag.records.gradients import ErrorRecord, GradientRecord
 
 
 class ReferenceRecord(Record):

@@ -12,14 +12,16 @@ inputs.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from node_diag.errors import NoReferenceError
 from node_diag.field import Field
-from node_diag.gradients.base import Setup, Tape, loss_vjp
+from node_diag.gradients.base import Setup, Tape, loss_vjp, through_graph
 from node_diag.gradients.methods.aca import METHOD as ACA
 from node_diag.norms import norm
 from node_diag.records import label
@@ -30,8 +32,9 @@ from node_diag.references.frame import MISSED, block_sizes, error_bound, random_
 from node_diag.references.frozen_map import FrozenMap
 from node_diag.references.taylor import taylor_lines
 from node_diag.references.v_curve import v_curve
-from node_diag.solvers.replay import redo_step, replay
+from node_diag.solvers.replay import redo_step
 from node_diag.solvers.solution import Settings, Solution
+from node_diag.solvers.step_map import OwnSteps
 
 DIRECTIONS = 16
 
@@ -92,24 +95,34 @@ def proven_reference(frozen: FrozenMap) -> Reference:
 
 
 def reverse_gradient(frozen: FrozenMap) -> Vector:
-    """Gradient of the frozen map's loss by reverse mode, one step's graph at a time."""
-    problem, tableau, grid = frozen.problem, frozen.tableau, frozen.grid
-    field = Field(problem)
-    z0 = problem.flat_z0()
-    ts = torch.tensor(problem.ts, dtype=torch.float64)
-    checkpoints = [z0]
-    with torch.no_grad():
-        for t, h in zip(grid.starts()[:-1], grid.h[:-1], strict=True):
-            checkpoints.append(redo_step(tableau, field, t, checkpoints[-1], h)[0])
-        zs = replay(tableau, field, grid, z0, ts)
-    solution = Solution(list(problem.ts), zs, grid, [*checkpoints, zs[-1]], [])
-    settings = Settings(tableau)
+    """Gradient of the frozen map's loss by reverse mode, of ours one step's graph at a time."""
+    problem, field = frozen.problem, Field(frozen.problem)
+    z0, ts = problem.flat_z0(), torch.tensor(problem.ts, dtype=torch.float64)
+    if isinstance(frozen.steps, OwnSteps):
+        tape = _checkpoints(field, frozen.steps, z0, ts)
+        zs, backward = tape.solution.zs, partial(ACA.backward, tape)
+    else:
+        inputs = (z0.requires_grad_(), ts.requires_grad_())
+        zs = frozen.steps(field, *inputs)
+        backward = partial(through_graph, field, zs, *inputs)
     cotangents, direct = loss_vjp(problem, zs)
-    tape = Tape(field, Setup(settings, settings), solution, z0, ts)
-    gradient = ACA.backward(tape, cotangents).gradient
+    gradient = backward(cotangents).gradient
     for name, extra in direct.items():
         gradient.params[name] += extra
     return flatten(gradient)
+
+
+def _checkpoints(field: Field, steps: OwnSteps, z0: Tensor, ts: Tensor) -> Tape:
+    """What ACA goes back through."""
+    tableau, grid = steps.tableau, steps.grid
+    states = [z0]
+    with torch.no_grad():
+        for t, h in zip(grid.starts()[:-1], grid.h[:-1], strict=True):
+            states.append(redo_step(tableau, field, t, states[-1], h)[0])
+        zs = steps(field, z0, ts)
+    solution = Solution(ts.tolist(), zs, grid, [*states, zs[-1]], [])
+    settings = Settings(tableau)
+    return Tape(field, Setup(settings, settings), solution, z0, ts)
 
 
 def _measure(

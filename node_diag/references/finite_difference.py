@@ -22,6 +22,7 @@ from node_diag.references.base import Reference, Vector
 from node_diag.references.frozen_map import FrozenMap
 from node_diag.references.taylor import taylor_lines
 from node_diag.solvers.solution import Grid
+from node_diag.solvers.step_map import OwnSteps, StepMap
 from node_diag.solvers.tableau import Tableau
 
 TOGETHER = 300
@@ -42,7 +43,16 @@ def frozen_reference(problem: Problem, tableau: Tableau, grid: Grid) -> Referenc
     Raises:
         NoReferenceError: the frozen map is not finite, or f cannot be vmapped and is too slow.
     """
-    frozen = FrozenMap(problem, tableau, grid)
+    return steps_reference(problem, OwnSteps(tableau, grid))
+
+
+def steps_reference(problem: Problem, steps: StepMap) -> Reference:
+    """As :func:`frozen_reference`, of accepted steps whoever took them.
+
+    Raises:
+        NoReferenceError: as there.
+    """
+    frozen = FrozenMap(problem, steps)
     with np.errstate(all="ignore"):  # what is not finite is dropped, or ends in no reference
         if frozen.base.size > MOST_INPUTS:
             from node_diag.references.directions import proven_reference
@@ -54,6 +64,8 @@ def frozen_reference(problem: Problem, tableau: Tableau, grid: Grid) -> Referenc
 def _one_by_one(frozen: FrozenMap) -> Reference:
     scale = frozen.scale()
     *groups, times = every = Coordinates(frozen, scale).groups()
+    if not frozen.steps.moves_times:
+        every = groups
     if sum(group.size for group in every) * len(v_curve.LEVELS) <= MOST_AHEAD:
         frozen.look_ahead(torch.cat([_probes(frozen), *(group.all_rows() for group in every)]))
     sigma = measured_noise(frozen)
@@ -110,6 +122,8 @@ def in_times(group: Group, scale: Vector, sigma: float) -> ladder.Ladder:
     """Differences in the times; NaN with an infinite bar where f is not defined outside of them."""
     own = scale[group.part]
     try:
+        if not group.frozen.steps.moves_times:
+            raise NoReferenceError("the library takes one time for all")
         return ladder.climb(group.quotients, own, sigma)
     except NoReferenceError:
         none = np.full(own.size, np.nan)
@@ -222,7 +236,7 @@ Solve = Callable[[Vector], float]
 
 
 def unfrozen_reference(
-    base: Vector, loss: Solve, columns: Iterable[int], step: float = 1e-6
+    base: Vector, loss: Solve, middle: float, columns: Iterable[int], step: float = 1e-6
 ) -> Reference:
     """Plain central differences through the whole adaptive solve. Not a truth.
 
@@ -233,6 +247,7 @@ def unfrozen_reference(
     Args:
         base: inputs (n,).
         loss: the loss of an adaptive solve from such inputs.
+        middle: that at the base.
         columns: inputs to perturb; the others come out as NaN.
         step: relative to max(1, |x|).
 
@@ -240,7 +255,6 @@ def unfrozen_reference(
     as well.
     """
     value, bar = np.full_like(base, np.nan), np.full_like(base, np.nan)
-    middle = loss(base)
     for i in columns:
         moved = [base.copy(), base.copy()]
         size = step * max(1.0, abs(base[i]))

@@ -17,14 +17,14 @@ from node_diag.norms import norm
 from node_diag.problem import Problem
 from node_diag.references.base import Vector, entry_name, flat_inputs, slices
 from node_diag.references.captured import captured
-from node_diag.solvers.replay import redo_step, replay
-from node_diag.solvers.solution import Grid
-from node_diag.solvers.tableau import Tableau
+from node_diag.solvers.step_map import StepMap
 
 MEMORY = 128 * 2**20
 """Bytes that the inputs, states, stages and one evaluation of f of a batch may take."""
 MOST_LANES = 512
 """Solves in one batch; more of them are not faster."""
+STAGES = 12
+"""Copies of the state that a step holds: stages, and what is made of them."""
 MANY = 3_000
 """Evaluations in one solve from which capturing f costs less than it saves."""
 MOST_LOOPED = 400_000
@@ -32,9 +32,10 @@ MOST_LOOPED = 400_000
 
 
 class FrozenMap:
-    """x = (z0, θ, ts) → loss, with the accepted step sizes constant and the last one closing.
+    """x = (z0, θ, ts) → loss, with the accepted step sizes constant.
 
     Attributes:
+        steps: the map whose observed states go into the loss.
         base: inputs of the problem (n,).
         parts: where z0, each parameter and ``ts`` lie in them.
         loss: at the base.
@@ -42,8 +43,8 @@ class FrozenMap:
         batched: whether the lanes go through f in one vmapped call.
     """
 
-    def __init__(self, problem: Problem, tableau: Tableau, grid: Grid) -> None:
-        self.problem, self.tableau, self.grid = problem, tableau, grid
+    def __init__(self, problem: Problem, steps: StepMap) -> None:
+        self.problem, self.steps = problem, steps
         self.base = flat_inputs(problem)
         self.parts = slices(problem)
         self._field = Field(problem)
@@ -59,15 +60,14 @@ class FrozenMap:
             self._field(torch.tensor(problem.t0, dtype=z0.dtype), z0)
         self._bytes_of_f = live.peak
         with torch.no_grad():
-            ts = self._base[self.parts["ts"]]
-            zs = replay(tableau, self._field, grid, problem.flat_z0(), ts)
+            zs = steps(self._field, problem.flat_z0(), self._base[self.parts["ts"]])
             self.loss = float(problem.loss_of(zs))
         self.direct = self._direct(zs)
 
     @property
     def evaluations(self) -> int:
         """Evaluations of f in one solve."""
-        return len(self.grid.h) * self.tableau.stages
+        return self.steps.evaluations
 
     @property
     def dynamic(self) -> list[str]:
@@ -95,7 +95,7 @@ class FrozenMap:
                 another answer each time.
         """
         own = sum(self.parts[name].stop - self.parts[name].start for name in moved)
-        state = self.problem.layout.numel * (self.tableau.stages + 4 + len(self.problem.ts))
+        state = self.problem.layout.numel * (STAGES + len(self.problem.ts))
         lanes = int(np.clip(MEMORY // (8 * (state + 3 * own) + self._bytes_of_f), 1, MOST_LANES))
         known = [self._known.get(row.tobytes(), math.nan) for row in rows.numpy()]
         if not np.isnan(known).any():
@@ -158,19 +158,21 @@ class FrozenMap:
         many = self._field.batched(own) if self.batched else self._field.looped(own)
         if self.batched and self.evaluations > MANY:
             many = captured(many, ts[0], z0, params)
-        zs = replay(self.tableau, lambda t, z: many(t, z, params), self.grid, z0, ts)
-        return self._losses_of(zs)
+        return self._losses_of(self.steps(lambda t, z: many(t, z, params), z0, ts))
 
     def _is_same_f(self) -> bool:
         """Whether f means the same under vmap, all along the steps: then the flow amplifies."""
-        t, z = self.grid.starts(), [self.problem.flat_z0()]
-        plain = [self._field(torch.tensor(t[0], dtype=torch.float64), z[0])]
-        for start, h in zip(t, self.grid.h, strict=True):
-            z.append(redo_step(self.tableau, self._field, start, z[-1], h)[0])
-            plain.append(self._field(torch.tensor(start + h, dtype=torch.float64), z[-1]))
-        times = torch.tensor([*t, self.grid.t1], dtype=torch.float64)
-        many = self._field.batched([])(times, torch.stack(z), self._params)
-        gap = torch.linalg.vector_norm(many - torch.stack(plain), dim=1)
+        seen: list[tuple[Tensor, Tensor, Tensor]] = []
+
+        def noted(t: Tensor, z: Tensor) -> Tensor:
+            value = self._field(t, z)
+            seen.append((torch.as_tensor(t, dtype=torch.float64), z, value))
+            return value
+
+        self.steps(noted, self.problem.flat_z0(), self._base[self.parts["ts"]])
+        times, states, plain = (torch.stack(x) for x in zip(*seen, strict=True))
+        many = self._field.batched([])(times, states, self._params)
+        gap = torch.linalg.vector_norm(many - plain, dim=1)
         return bool((gap <= 1e-9 * torch.linalg.vector_norm(many, dim=1)).all())
 
     def _losses_of(self, zs: Tensor) -> Tensor:

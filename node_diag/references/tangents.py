@@ -79,7 +79,11 @@ def _slopes(problem: Problem, system: Linearized, lines: Vector, cotangents: Vec
 
 
 def flow(
-    problem: Problem, system: Linearized, lines: Vector, times: Sequence[float]
+    problem: Problem,
+    system: Linearized,
+    lines: Vector,
+    times: Sequence[float],
+    rtol: float = RTOL,
 ) -> tuple[Vector, Vector]:
     """Z (K, D) and S v for every line v (m, D + P), (K, m, D), at times[1:]; times[0] is t0.
 
@@ -98,11 +102,11 @@ def flow(
     with warnings.catch_warnings():  # forward_ad loads what torch itself calls deprecated
         warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch")
         longest = None
-        for piece in smooth_pieces(system, y[:n], tuple(times), RTOL):
+        for piece in smooth_pieces(system, y[:n], tuple(times), rtol):
             if piece.crossing:
                 y = cross(rhs, piece, y)
             else:
-                passed, _, y = march(rhs, piece, y, RTOL, sizes, system.longest_step(RTOL), longest)
+                passed, _, y = march(rhs, piece, y, rtol, sizes, system.longest_step(rtol), longest)
                 longest = usual(passed, longest)
             if piece.observed:
                 states.append(y[:n])

@@ -15,6 +15,7 @@ from node_diag.preparation import make_setup
 from node_diag.references.directions import reverse_gradient
 from node_diag.references.frozen_map import FrozenMap
 from node_diag.solvers.integrate import integrate
+from node_diag.solvers.step_map import OwnSteps
 from tests.checkers.judges import JUDGES, Map
 
 DELTAS = 10.0 ** -np.arange(1, 13)
@@ -42,7 +43,7 @@ def frozen(mu: float) -> FrozenMap:
     setup = make_setup(problem, CheckConfig(rtol=1e-5))
     with torch.no_grad():
         solution = integrate(Field(problem), problem.flat_z0(), problem.ts, setup.forward)
-    return FrozenMap(problem, setup.forward.tableau, solution.grid)
+    return FrozenMap(problem, OwnSteps(setup.forward.tableau, solution.grid))
 
 
 def smallest_caught(judge, j: Map, gradient: np.ndarray) -> float | None:

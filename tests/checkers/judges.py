@@ -17,7 +17,7 @@ import torch
 from scipy.differentiate import jacobian
 
 from node_diag.references.base import Vector
-from node_diag.references.finite_difference import frozen_reference
+from node_diag.references.finite_difference import steps_reference
 from node_diag.references.frozen_map import FrozenMap
 
 
@@ -114,7 +114,7 @@ def node_diag(j: Map, gradient: Vector) -> bool:
     """The differences and the odd part of the Taylor test, each within its own uncertainty."""
 
     def compute():
-        found = frozen_reference(j.frozen.problem, j.frozen.tableau, j.frozen.grid)
+        found = steps_reference(j.frozen.problem, j.frozen.steps)
         j.evaluations += found.details["solves"] + 28 * len(found.lines)
         j.lines = found.lines
         return found.value[: j.x.size], found.bar[: j.x.size]

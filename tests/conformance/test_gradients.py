@@ -1,4 +1,4 @@
-"""Every gradient method in the registry, on problems whose gradient is known."""
+"""Every gradient method of ours, on problems whose gradient is known."""
 
 import math
 
@@ -13,7 +13,7 @@ from node_diag.registry import METHODS, SOLVERS
 from node_diag.solvers.controller import largest_rms
 from node_diag.solvers.solution import Settings
 
-NAMES = METHODS.names()
+NAMES = [name for name in METHODS.names() if not METHODS.requires(name)]
 DOUBLE = torch.float64
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from node_diag.cells import ATTEMPTS, Cell, Store, local, run, stamp_of
+from node_diag.cells import ATTEMPTS, FAILED, Cell, Store, local, run, stamp_of
 
 
 def double(x: int, folder: str) -> dict[str, int]:
@@ -96,9 +96,20 @@ def test_results_of_something_else_are_not_taken(tmp_path: Path, marks: Path, ch
 def test_a_failing_cell_stops_no_other_and_is_tried_again(tmp_path: Path, marks: Path) -> None:
     store = Store(tmp_path / "cells", "")
     found = {c.key: result for c, result in run(cells(marks, 2), fails, store, here)}
-    assert found == {f"cell{x}": {"failure": f"ValueError: no {x}"} for x in range(2)}
+    assert found == {f"cell{x}": {FAILED: f"ValueError: no {x}"} for x in range(2)}
     again = {c.key: result for c, result in run(cells(marks, 2), double, store, here)}
     assert again == {"cell0": {"double": 0}, "cell1": {"double": 2}}
+
+
+def ends_badly(x: int, folder: str) -> dict:
+    return {"failure": None if x else "step underflow", "loss": 1.0}
+
+
+def test_a_result_that_tells_of_a_failure_is_one(tmp_path: Path, marks: Path) -> None:
+    store = Store(tmp_path / "cells", "")
+    found = {c.key: r for c, r in run(cells(marks, 2), ends_badly, store, here)}
+    assert found["cell0"] == {"failure": "step underflow", "loss": 1.0}
+    assert {c.key: store.get(c) for c in cells(marks, 2)} == found
 
 
 def test_a_cell_that_kills_its_process_takes_no_other_with_it(tmp_path: Path, marks: Path) -> None:
@@ -106,7 +117,7 @@ def test_a_cell_that_kills_its_process_takes_no_other_with_it(tmp_path: Path, ma
     found = {c.key: r for c, r in run(cells(marks, 3), fragile, store, local)}
     assert found["cell0"] == {"double": 0}
     assert found["cell2"] == {"double": 4}
-    assert "killed" in found["cell1"]["failure"]
+    assert "killed" in found["cell1"][FAILED]
     assert len(list(marks.glob("1-*"))) <= ATTEMPTS + 1
 
 

@@ -23,7 +23,7 @@ NOTHING = 1.0
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     """One finding for each failed method that runs backward in time."""
     for method in report.methods:
-        if method.status == "failed" and not method.discrete and method.nan_origin is None:
+        if method.status == "failed" and method.reconstructs and method.nan_origin is None:
             left = departure(report, method)
             why, options = storing(report, NOTHING)
             yield rule.finding(

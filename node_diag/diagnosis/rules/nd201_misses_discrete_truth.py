@@ -51,10 +51,12 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         if _unaccounted(report, method, steps):
             yield rule.finding(
                 f"{method.name}: off by {off_truth(method)} from the continuous truth, while the "
-                f"accepted steps are off by {steps} only: the method itself is wrong",
+                f"accepted steps are off by {steps} only: the method itself is wrong"
+                f"{_where(_beyond(method, steps))}",
                 _advice(report, method),
                 method.name,
                 continuous_error=continuous(method),
+                by_tensor=_beyond(method, steps),
                 error_of_accepted_steps=steps.off if steps else None,
             )
             continue
@@ -85,6 +87,27 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
                 uncertainty=times.uncertainty,
                 worst=times.worst,
             )
+
+
+def _beyond(method: MethodRecord, steps: Steps | None) -> dict[str, float]:
+    """Error of each tensor that is further from the continuous truth than the steps, worst first.
+
+    Of those that are hardly off beside the worst one nothing is said.
+    """
+    record = method.errors.continuous if method.errors else None
+    if record is None:
+        return {}
+    least = max(NOTICEABLE, 2 * steps.off if steps else 0.0)
+    off = {
+        name: part.relative_l2
+        for name, part in record.by_parameter.items()
+        if name not in TIMES
+        and part.relative_l2 is not None
+        # A NaN is further off than any number.
+        and not part.relative_l2 - (part.uncertainty or 0.0) <= least
+    }
+    worst = sorted(off, key=lambda name: off[name], reverse=True)
+    return {name: off[name] for name in worst if not off[name] <= ALONE * off[worst[0]]}
 
 
 def _sees_time(report: Report) -> bool:
@@ -121,7 +144,7 @@ def _shared(report: Report, method: MethodRecord) -> bool:
 
 
 def _ours(method: MethodRecord) -> bool:
-    return method.constant_steps and method.name in METHODS.names()
+    return method.constant_steps and method.own_steps is None and method.name in METHODS.names()
 
 
 def _round_off(report: Report) -> float:
@@ -206,9 +229,17 @@ def _advice(report: Report, method: MethodRecord) -> str:
         metric = "grad_error_discrete" if claims else "grad_error"
         limit = ROUND_OFF[report.config.dtype] if claims else NOTICEABLE
         again = command(report, method=f"{right[0]},{method.name}")
+        if method.own_steps is not None:
+            return f"train with {right[0]}, which is right on its steps: " + command(
+                report, method=right[0]
+            )
         return (
             f"{right[0]} is right on the same steps, so mend it by that until it passes: "
             f"{again} --gate '{method.name}.{metric}<={limit:g}'"
+        )
+    if method.own_steps is not None:
+        return "compare it with one that is right on its steps: " + command(
+            report, method=f"aca,{method.name}"
         )
     absent = next((name for name in ("aca", "direct") if name not in run), None)
     if method.name not in METHODS.names() and absent:

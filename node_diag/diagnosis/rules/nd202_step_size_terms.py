@@ -1,22 +1,30 @@
-"""The naive gradient contains the derivative of the step-size search.
+"""A gradient by backprop contains the derivative of the step-size search.
 
 Backprop through the controller, the rejected trials and the starting step adds dz/dh · dh/dz0 terms
 that the gradient of the exact flow does not have. They vanish with the tolerance, but erratically.
 Now and then they cancel discretisation error instead (steps that follow a close encounter when it
 moves, as in three-body problems); then there is nothing to report.
 
-Detected: naive differs from the derivative of the accepted steps by more than ten times the
-reference's uncertainty and more than rtol, and is more than twice as far from the continuous truth.
-Below 1 % of error it is a note, unless a limit was missed.
+Detected: naive, or a library's backprop that leaves step sizes in its graph, differs from the
+derivative of the accepted steps by more than ten times the reference's uncertainty and more than
+rtol, and is more than twice as far from the continuous truth. Below 1 % of error it is a note,
+unless a limit was missed.
 Where the time is cut from the graph (ND207), the terms are not even the derivative of the step
 sizes. They are split by letting one kind of step-size derivative into the graph after another.
 
-What to do: detach the step sizes (aca or direct do).
+What to do: detach the step sizes (aca or direct do; of the libraries, torchode by an option of its
+AutoDiffAdjoint, and torchdiffeq has no more than the starting step in its graph, which a first_step
+takes out).
 """
 
 from collections.abc import Iterable
 
-from node_diag.diagnosis.accepted_steps import accepted_steps, by_step_sizes, elsewhere
+from node_diag.diagnosis.accepted_steps import (
+    accepted_steps,
+    by_step_sizes,
+    elsewhere,
+    taken_by,
+)
 from node_diag.diagnosis.metrics import NOTICEABLE
 from node_diag.diagnosis.rule import (
     Rule,
@@ -29,11 +37,25 @@ from node_diag.diagnosis.rule import (
 )
 from node_diag.records import Finding, MethodRecord, Report, StepSizeTerms
 
+INSTEAD = {
+    "torchode": (
+        "pass backprop_through_step_size_control=False to its AutoDiffAdjoint",
+        "torchode-frozen",
+    ),
+    "torchdiffeq": (
+        'pass options={"first_step": …} to its odeint, or hold the step sizes constant',
+        "aca",
+    ),
+}
+INSTEAD["captured-backprop"] = INSTEAD["torchdiffeq"]
+"""How a library's method is kept from it, and the one to run."""
+
 
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
-    """A finding if naive is visibly not the derivative of the accepted steps."""
-    steps = accepted_steps(report)
+    """A finding for each that is visibly not the derivative of the accepted steps."""
+    ours = accepted_steps(report)
     for method in report.methods:
+        steps = taken_by(method, ours)
         terms, total = discrete(method), continuous(method)
         if not by_step_sizes(report, method):
             continue
@@ -44,8 +66,8 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         other = stored(report)
         compared = continuous(other) if other else None
         finding = rule.finding(
-            f"naive: the step-size search adds {off_steps(method)} (relative) to the gradient of "
-            "the accepted steps"
+            f"{method.name}: the step-size search adds {off_steps(method)} (relative) to the "
+            "gradient of the accepted steps"
             + (
                 f"; error {off_truth(method)}, against {off_truth(other)} for {other.name}"
                 if other and total is not None and compared is not None
@@ -53,16 +75,21 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
             )
             + _split(method.step_size_terms)
             + _cut(report),
-            f"hold the step sizes constant: {command(report, method='aca')}",
-            "naive",
+            _advice(report, method),
+            method.name,
             step_size_terms=terms,
-            naive_error=total,
+            error=total,
             other_method_error=compared,
             **(method.step_size_terms.model_dump() if method.step_size_terms else {}),
         )
         off = terms if total is None else total
         matters = method.verdict == "fail" or off is None or not off <= NOTICEABLE
         yield finding if matters else finding.model_copy(update={"severity": "info"})
+
+
+def _advice(report: Report, method: MethodRecord) -> str:
+    how, other = INSTEAD.get(method.name, ("hold the step sizes constant", "aca"))
+    return f"{how}: {command(report, method=other)}"
 
 
 def _visible(report: Report, method: MethodRecord, terms: float | None) -> bool:

@@ -15,18 +15,24 @@ not do, what did is advised.
 
 from collections.abc import Iterable
 
-from node_diag.diagnosis.accepted_steps import accepted_steps, explained
+from node_diag.diagnosis.accepted_steps import accepted_steps, explained, taken_by
 from node_diag.diagnosis.remedy import better, cure, finer, fixed, seen, setting
-from node_diag.diagnosis.rule import Rule, candidates, command
+from node_diag.diagnosis.rule import Rule, candidates, command, continuous, off_truth
 from node_diag.diagnosis.rules.nd203_error_control_blind import blind
-from node_diag.records import Candidate, Finding, Report
+from node_diag.records import Candidate, Finding, MethodRecord, Report
 
 
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
-    """One finding for the run."""
+    """One finding for the run, and one for each library whose own steps are to blame."""
     steps = accepted_steps(report)
-    names = explained(report, steps)
-    if steps is None or not names or blind(report, steps):
+    every = explained(report, steps)
+    if steps is None or not every or blind(report, steps):
+        return
+    libraries = [m for m in report.methods if m.name in every and m.own_steps and m.discrete]
+    for method in libraries:
+        yield _of_library(rule, report, method)
+    names = [name for name in every if all(name != m.name for m in libraries)]
+    if not names:
         return
     does = cure(report, steps.off, lambda c: _same(report, c)) or better(report, steps.off)
     searched = report.recommendation.method if report.recommendation else ""
@@ -49,6 +55,20 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         continuous_error=steps.off,
         order=report.recommendation.order if report.recommendation else None,
         tried=[c.model_dump(exclude_none=True) for c in candidates(report)],
+    )
+
+
+def _of_library(rule: Rule, report: Report, method: MethodRecord) -> Finding:
+    """Its steps are its own, so what was tried with ours says nothing of them."""
+    own, taken = method.own_steps, taken_by(method, None)
+    count = own.n_accepted if own else 0
+    return rule.finding(
+        f"{method.name}: the derivative of the {count} steps it accepted is {taken} away from the "
+        f"continuous truth, most of its error of {off_truth(method)}",
+        f"tighten the tolerance: {command(report, method=method.name, **finer(report))}",
+        method.name,
+        continuous_error=continuous(method),
+        error_of_its_steps=taken.off if taken else None,
     )
 
 

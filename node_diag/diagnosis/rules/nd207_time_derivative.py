@@ -20,7 +20,9 @@ from node_diag.records import Finding, Report
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     """One finding."""
     steps = accepted_steps(report)
-    moved = [m for m in report.methods if m.name == "naive" and elsewhere(m, steps)]
+    moved = [
+        m for m in report.methods if not m.constant_steps and m.discrete and elsewhere(m, steps)
+    ]
     for wrong in report.inspection.derivatives if report.inspection else []:
         if wrong.input != "t":
             continue

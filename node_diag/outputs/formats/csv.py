@@ -150,9 +150,8 @@ def _references(report: Report) -> dict[str, GradientRecord]:
 
 def entries(gradient: GradientRecord) -> dict[str, list[float]]:
     """Gradient entries by tensor; those that went to arrays.npz are left out."""
-    tensors = {"z0": gradient.z0, **gradient.params, "t0": [gradient.t0], "t1": [gradient.t1]}
     inner = {f"t[{i}]": [g] for i, g in enumerate(gradient.ts[1:-1], start=1)}
-    return {name: values for name, values in {**tensors, **inner}.items() if values is not None}
+    return gradient.tensors() | inner
 
 
 def _training(report: Report) -> Rows:

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from node_diag.cells import FAILED
 from node_diag.errors import UsageError
 from node_diag.experiments import running
 from node_diag.experiments.base import Conclusion, Experiment
@@ -32,7 +33,7 @@ def test_experiments_say_where_the_claim_is_and_what_is_measured(experiment):
 
 
 def test_a_failed_part_is_said(experiment):
-    results = {cell.key: {"failure": "ValueError: no"} for cell in experiment.cells()}
+    results = {cell.key: {FAILED: "ValueError: no"} for cell in experiment.cells()}
     found = conclude(experiment, results)
     done = Finished("x", experiment, found, results)
     assert len(done.failed) == len(results)

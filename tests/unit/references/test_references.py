@@ -190,7 +190,7 @@ def test_parameters_used_by_the_loss_are_differentiated_there_too():
 
 
 def test_unfrozen_differences_report_their_own_spread():
-    found = unfrozen_reference(np.array([2.0, 1.0]), lambda x: x[0] ** 3 + x[1], columns=[0])
+    found = unfrozen_reference(np.array([2.0, 1.0]), lambda x: x[0] ** 3 + x[1], 9.0, columns=[0])
     assert found.value[0] == pytest.approx(12.0, rel=1e-6)
     assert np.isnan(found.value[1])
     assert 0 <= found.bar[0] < 1e-4

@@ -1,0 +1,6 @@
+"""TorchDiffEqPack: ACA by its authors (odesolve_adjoint)."""
+
+from node_diag.gradients.peers.with_torchdiffeqpack import TorchDiffEqPack
+
+REQUIRES = "TorchDiffEqPack"
+METHOD = TorchDiffEqPack()

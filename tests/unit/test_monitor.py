@@ -1,0 +1,142 @@
+"""The monitor: its estimates against the whole gradient, and what it writes."""
+
+import csv
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from node_diag import Monitor, Problem
+from node_diag.errors import ProblemError, UsageError
+from node_diag.gradients.base import Setup, run
+from node_diag.monitor import compare, estimate, lines_along
+from node_diag.references.base import flatten
+from node_diag.references.sensitivity import sensitivity_reference
+from node_diag.registry import METHODS, SOLVERS
+from node_diag.solvers.solution import Settings
+
+TS = [0.0, 0.5, 1.0]
+
+
+class Net(nn.Module):
+    def __init__(self, width=8):
+        super().__init__()
+        torch.manual_seed(1)
+        self.net = nn.Sequential(nn.Linear(2, width), nn.Tanh(), nn.Linear(width, 2)).double()
+
+    def forward(self, t, z):
+        return self.net(z)
+
+
+Z0 = torch.tensor([[1.0, 0.5], [-0.3, 0.8]], dtype=torch.float64)
+
+
+def loss(zs):
+    return zs.square().mean()
+
+
+def _truth(func):
+    problem = Problem(func, Z0, TS, loss)
+    n = problem.layout.numel
+    return problem, sensitivity_reference(problem).value[n : -len(TS)]
+
+
+def test_as_many_directions_as_parameters_measure_the_error_itself():
+    problem, truth = _truth(Net(2))
+    wrong = truth + 0.3 * np.linalg.norm(truth) * np.eye(truth.size)[3]
+    found = compare(problem, wrong, truth.size, seed=0)
+    # The reference is solved at 1e-7.
+    assert found.error == pytest.approx(0.3, rel=1e-5)
+    assert found.uncertainty == 0
+    assert found.cosine == pytest.approx(
+        float(wrong @ truth / np.linalg.norm(wrong) / np.linalg.norm(truth)), abs=1e-5
+    )
+    assert found.norm_ratio == pytest.approx(
+        np.linalg.norm(wrong) / np.linalg.norm(truth), rel=1e-5
+    )
+
+
+def test_a_few_directions_estimate_it_within_their_uncertainty():
+    """Of 400 seeds two standard deviations hold 95 %: 380 ± 4.4, so 360 leave four sigma."""
+    rng = np.random.default_rng(0)
+    truth, noise = rng.standard_normal(50), rng.standard_normal(50)
+    wrong = truth + 0.2 * np.linalg.norm(truth) * noise / np.linalg.norm(noise)
+    size = float(np.linalg.norm(wrong))
+    found = [estimate(size, lines_along(wrong, 8, seed) @ truth, truth.size) for seed in range(400)]
+    assert sum(abs(f.error - 0.2) <= 2 * f.uncertainty for f in found) >= 360
+    # Unbiased in the square: the mean of 400 is known to a twentieth of √(2 / 7) or so.
+    assert np.mean([f.error**2 for f in found]) == pytest.approx(0.04, rel=0.1)
+    assert all(0 < f.uncertainty < 0.1 for f in found)
+
+
+def test_the_right_gradient_is_right():
+    problem, _ = _truth(Net())
+    settings = Settings(SOLVERS.load("dopri5"), 1e-9, 1e-9)
+    own = run("aca", METHODS.load("aca"), problem, Setup(settings, settings))
+    gradient = flatten(own.gradient)[problem.layout.numel : -len(TS)]
+    found = compare(problem, gradient, 8, seed=0)
+    assert found.error < 1e-6  # the reference is solved at 1e-7, both errors grow less than tenfold
+    assert found.cosine == pytest.approx(1.0, abs=1e-10)
+
+
+def test_readings_go_to_a_file_and_a_writer(tmp_path):
+    class Writer:
+        def __init__(self):
+            self.seen = []
+
+        def add_scalar(self, tag, value, step):
+            self.seen.append((tag, step))
+
+    func, writer = Net(), Writer()
+    log = tmp_path / "gradients.csv"
+    monitor = Monitor(func, every=2, log=log, writer=writer, rtol=1e-6)
+    from torchdiffeq import odeint
+
+    for _ in range(5):
+        func.zero_grad()
+        loss(odeint(func, Z0, torch.tensor(TS, dtype=torch.float64), rtol=1e-6)[1:]).backward()
+        monitor.step(Z0, TS, loss)
+    rows = list(csv.DictReader(log.read_text().splitlines()))
+    assert [row["step"] for row in rows] == ["1", "3", "5"]
+    assert all(float(row["error"]) < 1e-3 for row in rows)
+    assert all(float(row["reconstruction"]) < 1e-3 for row in rows)
+    assert [r.step for r in monitor.readings] == [1, 3, 5]
+    assert 0 < monitor.readings[-1].overhead < 1
+    assert ("node_diag/cosine", 3) in writer.seen
+    assert all(p.grad is not None for p in func.parameters())
+
+
+def test_a_gradient_that_is_nan_or_missing():
+    func = Net()
+    monitor = Monitor(func, every=1, reconstruct=False)
+    with pytest.raises(ProblemError, match=r"call step\(\) after loss.backward\(\)"):
+        monitor.step(Z0, TS, loss)
+    for p in func.parameters():
+        p.grad = torch.full_like(p, math.nan)
+    reading = monitor.step(Z0, TS, loss)
+    assert math.isnan(reading.error)
+    assert math.isnan(reading.reconstruction)
+
+
+def test_a_reverse_solve_that_fails_is_an_infinite_reconstruction():
+    class Stiff(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.k = nn.Parameter(torch.tensor(60.0, dtype=torch.float64))
+
+        def forward(self, t, z):
+            return -self.k * z * (1 + z**2)
+
+    func = Stiff()
+    func.k.grad = torch.ones_like(func.k)
+    z0 = torch.tensor([1.0], dtype=torch.float64)
+    monitor = Monitor(func, every=1, rtol=1e-3)
+    reading = monitor.step(z0, [0.0, 10.0], lambda zs: zs.sum() + func.k * 0)
+    assert not reading.reconstruction < 1e-2
+
+
+def test_settings_that_cannot_be():
+    with pytest.raises(UsageError, match="every >= 1"):
+        Monitor(Net(), every=0)
