@@ -102,6 +102,10 @@ class Outcome:
     tightened: list[Candidate] = field(default_factory=list[Candidate])
     failure: str | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the method: what a user's file makes cannot always be pickled."""
+        return {**vars(self), "method": None}
+
 
 def assemble(
     request: Request,

@@ -67,10 +67,10 @@ def compute(
         for pipe in (queue, results, news):
             os.close(pipe)
         _end(child)  # interrupted: leave no child behind
-    if status == 0:
+    for name, result in (pickle.loads(payload) if status == 0 else {}).items():
         # What cannot be unpickled (a user's class that delegates everything) is computed here.
         with contextlib.suppress(Exception):
-            done |= pickle.loads(payload)
+            done[name] = pickle.loads(result)
     missing = {name: tasks[name] for name in names if name not in done}
     done |= _work(missing, iter(missing), progress)
     return {name: done[name] for name in names}
@@ -238,11 +238,11 @@ def _serve(tasks: Tasks, names: list[str], pipes: tuple[int, int, int]) -> None:
     """Take tasks from the first pipe, tell the second which, and send all results to the third."""
     queue, told, out = pipes
     _one_thread()  # OpenMP's threads do not survive a fork; with one none are asked for
-    done: dict[str, Any] = {}
+    done: dict[str, bytes] = {}
     for name in _claims(queue, names):
         os.write(told, bytes([names.index(name)]))
         with contextlib.suppress(Exception):  # the parent computes it again and shows why
-            done[name] = tasks[name]()
+            done[name] = pickle.dumps(tasks[name]())
     payload = pickle.dumps(done)
     with os.fdopen(out, "wb") as pipe:
         pipe.write(payload)

@@ -63,7 +63,7 @@ def node_diag(warm, tmp_path, tmp_path_factory):
         code = json.loads(warm.stdout.readline())
         found = [Path(path).read_bytes().decode() for path in paths]
         if code is None:
-            raise subprocess.TimeoutExpired(argv, timeout, *found)
+            pytest.fail(f"{argv} not over after {timeout} s; it stands at\n{found[1]}")
         return subprocess.CompletedProcess([NODE_DIAG, *argv], code, *found)
 
     return run

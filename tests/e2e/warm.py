@@ -5,12 +5,14 @@ are the exit codes, a line each; null where the time was over.
 """
 
 import contextlib
+import faulthandler
 import importlib
 import json
 import os
 import pkgutil
 import runpy
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -21,12 +23,17 @@ def _import_everything(script):
     import scipy.integrate
     import torch
 
-    del matplotlib, scipy, torch
+    # Threads do not survive a fork, and whoever waits for them waits for ever: importing torchode
+    # computes something.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     import node_diag
 
     for module in pkgutil.walk_packages(node_diag.__path__, "node_diag."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
+    torch.set_num_threads(threads)
+    del matplotlib, scipy
     sys.path[0] = str(Path(script).parent)  # as Python would have set it
 
 
@@ -40,6 +47,7 @@ def _be(request, script):
     targets = [(os.devnull, os.O_RDONLY), (request["stdout"], flags), (request["stderr"], flags)]
     for number, (path, mode) in enumerate(targets):
         os.dup2(os.open(path, mode), number)
+    faulthandler.register(signal.SIGUSR1)  # on stderr, here and in whatever this forks
     sys.argv = [script, *request["argv"]]
     code = 1
     try:
@@ -61,6 +69,10 @@ def _wait(child, seconds):
         if done:
             return os.waitstatus_to_exitcode(status)
         time.sleep(5e-3)
+    found = subprocess.run(["pgrep", "-g", str(child)], capture_output=True, text=True, check=False)
+    for process in found.stdout.split():  # where is it?
+        os.kill(int(process), signal.SIGUSR1)
+        time.sleep(0.2)
     os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return None

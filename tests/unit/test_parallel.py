@@ -159,3 +159,20 @@ class Delegate:
 def test_results_that_cannot_be_unpickled_are_computed_here():
     results = parallel.compute({str(i): (lambda: Delegate(7)) for i in range(6)})
     assert [result.inner for result in results.values()] == [7] * 6
+
+
+def test_one_result_that_cannot_be_pickled_costs_no_other(tmp_path):
+    runs = tmp_path / "runs"
+
+    def task(name):
+        with runs.open("a") as file:
+            file.write(f"{name} {os.getpid()}\n")
+        time.sleep(0.02)
+        return (lambda: name) if name in "01" else name  # one for each process
+
+    results = parallel.compute({str(i): lambda i=i: task(str(i)) for i in range(8)})
+    lines = [line.split() for line in runs.read_text().splitlines()]
+    assert len({process for _, process in lines}) == 2
+    assert sorted(name for name, _ in lines if name not in "01") == [str(i) for i in range(2, 8)]
+    assert results["0"]() == "0"
+    assert results["7"] == "7"
