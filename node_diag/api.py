@@ -11,17 +11,19 @@ import torch
 from torch import Tensor
 
 from node_diag import records
-from node_diag.capturing import Watch, problem_of, watching
+from node_diag.capturing.problem import problem_of
+from node_diag.capturing.watch import Watch, watching
 from node_diag.config import TOLERANCES, resolve
 from node_diag.errors import ProblemError, UsageError
 from node_diag.field import Field, validate
 from node_diag.gradients.base import MethodRun, run
 from node_diag.gradients.lookup import method_of
+from node_diag.layout import State
 from node_diag.outputs.base import write
 from node_diag.outputs.notebook import summary_html
 from node_diag.pipeline import Request, run_check
 from node_diag.preparation import make_setup
-from node_diag.problem import Dynamics, Loss, Problem, State
+from node_diag.problem import Dynamics, Loss, Problem
 from node_diag.registry import METHODS
 from node_diag.solvers.integrate import integrate
 from node_diag.solvers.solution import Solution

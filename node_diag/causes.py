@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from node_diag import recommendation
-from node_diag.assembly import Outcome
 from node_diag.config import CheckConfig
 from node_diag.diagnosis.gates import target_error
 from node_diag.diagnosis.metrics import NOTICEABLE
@@ -19,6 +18,7 @@ from node_diag.gradients.base import Setup
 from node_diag.inspection import adjoint_tolerance, error_origin, nan_origin, step_size_terms
 from node_diag.measure.trajectory import DEPARTED
 from node_diag.norms import norm
+from node_diag.outcomes import Outcome
 from node_diag.problem import Problem
 from node_diag.recommendation import Search
 from node_diag.records import Recommendation

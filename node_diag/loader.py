@@ -12,7 +12,8 @@ from types import ModuleType
 from typing import Any
 
 from node_diag.builtins import builtin_names, builtin_path
-from node_diag.capturing import problem_of, run_script
+from node_diag.capturing.problem import problem_of
+from node_diag.capturing.script import run_script
 from node_diag.config_file import CAPTURE
 from node_diag.errors import ProblemError, UsageError, reraise_interrupt, said
 from node_diag.problem import Problem

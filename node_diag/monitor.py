@@ -24,9 +24,10 @@ from node_diag.config import resolve
 from node_diag.errors import NoReferenceError, ProblemError, SolveError, UsageError
 from node_diag.gradients.base import loss_vjp, run
 from node_diag.gradients.lookup import method_of
+from node_diag.layout import State
 from node_diag.norms import norm
 from node_diag.preparation import make_setup
-from node_diag.problem import Dynamics, Loss, Problem, State
+from node_diag.problem import Dynamics, Loss, Problem
 from node_diag.references.base import Vector
 from node_diag.references.frame import random_frame
 from node_diag.references.linearize import Linearized

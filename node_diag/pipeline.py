@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from node_diag import causes, parallel, timing
-from node_diag.assembly import Outcome, Request, assemble
+from node_diag.assembly import Request, assemble
 from node_diag.config import CheckConfig
 from node_diag.diagnosis.gates import gate_specs
 from node_diag.errors import ProblemError, SolveError, UsageError, said
@@ -30,6 +30,7 @@ from node_diag.inspection import (
 )
 from node_diag.measure.counting import count
 from node_diag.measure.trajectory import deviation
+from node_diag.outcomes import Outcome
 from node_diag.preparation import impatient, make_setup, prepare
 from node_diag.problem import Problem
 from node_diag.records import Inspection, Recommendation, Repeatability, Report

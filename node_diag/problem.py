@@ -6,59 +6,19 @@ import copy as copying
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from node_diag.errors import ProblemError, reraise_interrupt, said
+from node_diag.layout import Layout, State
 from node_diag.promotion import in_precision
 from node_diag.substitute import elsewhere, move, substituted, tensors_of
 
-State = Tensor | tuple[Tensor, ...]
 Dynamics = Callable[[Tensor, Any], Any]
 Loss = Callable[[Any], Tensor]
 Exact = Callable[[Tensor, Any, Mapping[str, Tensor]], Any]
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a state (a tensor of any shape, or a tuple of tensors) lies in one flat vector."""
-
-    shapes: tuple[torch.Size, ...]
-    is_tuple: bool
-
-    @property
-    def sizes(self) -> list[int]:
-        """Numbers of entries of the parts."""
-        return [shape.numel() for shape in self.shapes]
-
-    @property
-    def numel(self) -> int:
-        """D, the length of the flat state."""
-        return sum(self.sizes)
-
-    @property
-    def is_vector(self) -> bool:
-        """Whether the flat state is the state itself."""
-        return not self.is_tuple and len(self.shapes[0]) == 1
-
-    def flatten(self, state: State, lead: int = 0) -> Tensor:
-        """(…lead, *shape) or a tuple of such → (…lead, D)."""
-        parts = state if isinstance(state, tuple | list) else (state,)
-        flat = [part.reshape(*part.shape[:lead], -1) for part in parts]
-        return torch.cat(flat, dim=-1) if self.is_tuple else flat[0]
-
-    def unflatten(self, flat: Tensor) -> State:
-        """(…, D) → (…, *shape), or a tuple of such."""
-        lead = flat.shape[:-1]
-        if not self.is_tuple:
-            return flat.reshape((*lead, *self.shapes[0]))
-        parts = flat.split(self.sizes, dim=-1)
-        return tuple(
-            part.reshape((*lead, *shape)) for part, shape in zip(parts, self.shapes, strict=True)
-        )
 
 
 class Problem:
@@ -83,7 +43,7 @@ class Problem:
     Attributes:
         mutated: arguments that f was seen to change in place (``state``, ``time``); it then gets
             copies of both.
-        call: the library's call it was captured from, see :mod:`.capturing`.
+        call: the library's call it was captured from, see :mod:`.capturing.problem`.
         settings: options of a check that it comes with, where no others are asked for.
         computes_in: another precision than its own, see :mod:`.promotion`; None in its own.
 

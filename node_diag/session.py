@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import shlex
 import sys
@@ -14,14 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from node_diag.baselines import Asked, Baseline, Baselines
+from node_diag.command_line import command_line, options, parse_assignments
 from node_diag.config import (
-    LISTS,
     SUGGESTED,
-    CheckConfig,
     Resolved,
     configured_problems,
-    flag_of,
-    option_text,
     process_environment,
     resolve,
 )
@@ -129,7 +125,7 @@ def _making(jobs: list[Job], spec: str | None, listed: bool, file: Path | None) 
         return command_line(job.spec, job.overrides, job.resolved.config, sources)
     flags = {k: v for k, v in sources.items() if v.startswith("flag ") and spec is None}
     named = ["--config", str(file)] if file else []
-    return shlex.join(["node-diag", "check", *named, *_options(job.resolved.config, flags)])
+    return shlex.join(["node-diag", "check", *named, *options(job.resolved.config, flags)])
 
 
 def _require_some(listed: list[Entry], assignments: list[str]) -> None:
@@ -249,60 +245,6 @@ def describe(spec: str, assignments: list[str]) -> str:
         value = f" = {float(p.detach()):g}" if p.numel() == 1 else ""
         lines.append(f"  {name}  {tuple(p.shape)}{value}")
     return "\n".join(lines)
-
-
-def parse_assignments(assignments: list[str]) -> dict[str, Any]:
-    """``["mu=2", "name=x"]`` → ``{"mu": 2, "name": "x"}``.
-
-    Raises:
-        UsageError: an entry has no name or no '='.
-    """
-    found: dict[str, Any] = {}
-    for text in assignments:
-        name, separator, value = text.partition("=")
-        if not separator or not name.strip().isidentifier():
-            raise UsageError(f"--set {text}: write it as NAME=VALUE")
-        found[name.strip()] = _literal(value.strip())
-    return found
-
-
-def _literal(text: str) -> Any:
-    named = {"true": True, "false": False, "none": None, "null": None}
-    if text.lower() in named:
-        return named[text.lower()]
-    try:
-        value = ast.literal_eval(text)
-    except Exception:  # not a literal: unhashable keys, too deep, …
-        return text
-    return value if isinstance(value, int | float | str | bool | list | tuple | dict) else text
-
-
-def command_line(
-    spec: str, overrides: Mapping[str, Any], config: CheckConfig, sources: Mapping[str, str]
-) -> str:
-    """The line that runs the same check again, wherever a value came from."""
-    words = ["node-diag", "check", spec]
-    for name, value in overrides.items():
-        is_word = isinstance(value, str) and _literal(value) == value
-        words += ["--set", f"{name}={value}" if is_word else f"{name}={value!r}"]
-    return shlex.join([*words, *_options(config, sources)])
-
-
-def _options(config: CheckConfig, sources: Mapping[str, str]) -> list[str]:
-    """Values as flags, those whose source is known."""
-    words: list[str] = []
-    for name in CheckConfig.model_fields:
-        value = getattr(config, name)
-        if name in ("report", "report_dir") or name not in sources:
-            continue
-        if name in LISTS and name not in ("gates", "max_grad_error"):
-            value = [",".join(value)]
-        if value is True:
-            words.append(flag_of(name))
-        elif value is not False:
-            for one in value if isinstance(value, list) else [value]:
-                words += [flag_of(name), option_text(one)]
-    return words
 
 
 def default_folder(*parts: str) -> Path:

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from node_diag.api import Report
-    from node_diag.problem import Dynamics, Loss, Problem, State
+    from node_diag.layout import State
+    from node_diag.problem import Dynamics, Loss, Problem
     from node_diag.records import Gate
 
 Measured = dict[str, str]

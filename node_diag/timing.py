@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from node_diag.assembly import Outcome
 from node_diag.gradients.base import MethodRun, Setup, run
 from node_diag.gradients.lookup import UserMethod
 from node_diag.measure.clock import Times, time_runs
+from node_diag.outcomes import Outcome
 from node_diag.problem import Problem
 
 NAME = "times of the methods"

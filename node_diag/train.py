@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from node_diag.cells import FAILED, Cell, Store, local, run
+from node_diag.command_line import command_line
 from node_diag.config import CheckConfig, option_text
 from node_diag.errors import UsageError
 from node_diag.outputs.base import prepare, write
 from node_diag.records import Report
 from node_diag.records.training import Training, TrainingRun
 from node_diag.registry import METHODS
-from node_diag.session import Job, command_line, examine
+from node_diag.session import Job, examine
 from node_diag.streams import Streams
 
 OPTIMIZERS = ("adam", "sgd")

@@ -31,18 +31,8 @@ def capture(  # noqa: PLR0913 - one parameter for each option
             help="Gradient methods. [default: the call itself, torchdiffeq, aca]",
         ),
     ] = None,
-    max_grad_error: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[METHOD=]VALUE", help="Fail if a gradient error exceeds this; repeatable."
-        ),
-    ] = None,
-    gate: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="METHOD.METRIC<=VALUE", help="Fail if a metric exceeds this; repeatable."
-        ),
-    ] = None,
+    max_grad_error: options.MaxGradError = None,
+    gate: options.Gates = None,
     timeout: Annotated[
         float | None,
         typer.Option(metavar="SECONDS", help="Give up after so long. [default: never]"),
@@ -55,10 +45,8 @@ def capture(  # noqa: PLR0913 - one parameter for each option
     output_format: Annotated[Format | None, typer.Option(help="What to print on stdout.")] = None,
     open_: options.Open = False,
     exit_zero: options.ExitZero = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress on stderr; the result stays.")
-    ] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show tracebacks.")] = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
     no_color: options.NoColor = False,
 ) -> None:
     """Run a training script up to the gradient of an ODE solve, and check that gradient.

@@ -97,18 +97,8 @@ def check(  # noqa: PLR0913 - one parameter for each option
             help="Runs that wall times are medians of. [default: what fits into 0.5 s, at most 5]"
         ),
     ] = None,
-    max_grad_error: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[METHOD=]VALUE", help="Fail if a gradient error exceeds this; repeatable."
-        ),
-    ] = None,
-    gate: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="METHOD.METRIC<=VALUE", help="Fail if a metric exceeds this; repeatable."
-        ),
-    ] = None,
+    max_grad_error: options.MaxGradError = None,
+    gate: options.Gates = None,
     baseline: Annotated[
         str | None,
         typer.Option(
@@ -148,10 +138,8 @@ def check(  # noqa: PLR0913 - one parameter for each option
     open_: options.Open = False,
     config: options.Configuration = None,
     exit_zero: options.ExitZero = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress on stderr; the result stays.")
-    ] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show tracebacks.")] = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
     no_color: options.NoColor = False,
 ) -> None:
     """Solve, run every gradient method, hold each against both truths, and write a report.

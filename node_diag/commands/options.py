@@ -60,3 +60,23 @@ ExitZero = Annotated[
 ]
 Open = Annotated[bool, typer.Option("--open", help="Open the report in the browser.")]
 NoColor = Annotated[bool, typer.Option("--no-color", help="No colours.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress on stderr; the result stays.")
+]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show tracebacks.")]
+MaxGradError = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--max-grad-error",
+        metavar="[METHOD=]VALUE",
+        help="Fail if a gradient error exceeds this; repeatable.",
+    ),
+]
+Gates = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--gate",
+        metavar="METHOD.METRIC<=VALUE",
+        help="Fail if a metric exceeds this; repeatable.",
+    ),
+]

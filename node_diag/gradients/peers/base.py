@@ -52,6 +52,33 @@ class Steps:
     backward: int = 0
 
 
+@dataclass(frozen=True)
+class Replay(ABC):
+    """Accepted steps, taken again by the library's own solver.
+
+    Attributes:
+        h: sizes of the steps.
+        method: the library's name for the solver.
+        settings: those of the solve.
+        moves_times: whether the solves of one call may differ in their times.
+    """
+
+    h: list[float]
+    method: str
+    settings: Settings
+    moves_times = False
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of f in one solve."""
+        return len(self.h) * self.settings.tableau.stages
+
+    @abstractmethod
+    def __call__(self, f: FlatField, z0: Tensor, ts: Tensor) -> Tensor:
+        """See :class:`.step_map.StepMap`."""
+        ...
+
+
 class LibraryMethod(ABC):
     """A gradient method of another library.
 
@@ -63,7 +90,7 @@ class LibraryMethod(ABC):
         knows_times: whether it gives a gradient in the times.
         solvers: our solver → the library's name for it.
         failures: what its messages contain → what that means.
-        backward_evaluations: how often f may be evaluated for a step of a solve, in all passes.
+        replay: its solver, made to take the same steps again.
     """
 
     discrete = True
@@ -73,6 +100,7 @@ class LibraryMethod(ABC):
     library: str
     solvers: Mapping[str, str]
     failures: tuple[FailureOf, ...] = ()
+    replay: type[Replay] | None = None
 
     @abstractmethod
     def solve(
@@ -87,7 +115,9 @@ class LibraryMethod(ABC):
 
     def steps(self, f: Field, solution: Solution, setup: Setup) -> StepMap | None:
         """The map of the steps it accepted; None if it claims nothing about them."""
-        return None
+        if self.replay is None or not (self.discrete and solution.grid.h):
+            return None
+        return self.replay(solution.grid.h, self.solver(setup.forward), setup.forward)
 
     def forward(self, field: Field, z0: Tensor, ts: Tensor, setup: Setup) -> Tape:
         """Its own solve."""
@@ -236,11 +266,3 @@ def everywhere(f: FlatField) -> Callable[[Tensor, Tensor], Tensor]:
         return f(t if z.dim() == 1 else t.expand(len(z)), z)
 
     return call
-
-
-def is_adaptive(settings: Settings) -> bool:
-    """Whether steps are chosen by the error."""
-    return settings.tableau.adaptive
-
-
-Options = dict[str, Any]

@@ -18,14 +18,14 @@ from torch import Tensor
 from torchdiffeq._impl import adjoint as adjoint_module
 from torchdiffeq._impl.odeint import SOLVERS as CLASSES
 
-from node_diag.capturing import Call
-from node_diag.errors import MaxStepsError, NonFiniteError, StepUnderflowError, UsageError
+from node_diag.capturing.problem import SOLVERS
+from node_diag.errors import MaxStepsError, NonFiniteError, StepUnderflowError
 from node_diag.field import Field
 from node_diag.gradients.base import Backward, Setup, Tape
 from node_diag.gradients.peers.base import (
     LibraryMethod,
     LibraryTape,
-    Options,
+    Replay,
     ShapedDynamics,
     Steps,
     everywhere,
@@ -34,18 +34,45 @@ from node_diag.gradients.peers.base import (
 )
 from node_diag.problem import State
 from node_diag.solvers.runge_kutta import FlatField, number
-from node_diag.solvers.solution import Settings, Solution
-from node_diag.solvers.step_map import StepMap
+from node_diag.solvers.solution import Settings
 
-SOLVERS = {
-    "euler": "euler",
-    "midpoint": "midpoint",
-    "heun": "heun2",
-    "rk4": "rk4",
-    "heun-euler": "adaptive_heun",
-    "bosh3": "bosh3",
-    "dopri5": "dopri5",
-}
+Options = dict[str, Any]
+OF_OURS = {ours: theirs for theirs, ours in SOLVERS.items()}
+
+
+@dataclass(frozen=True)
+class TorchdiffeqReplay(Replay):
+    """Its accepted steps, taken again by its own solver.
+
+    An adaptive one is told to end its steps at the times where they ended (``step_t``), and accepts
+    them whatever their error; how a state between two of them is interpolated stays its own.
+    """
+
+    def __call__(self, f: FlatField, z0: Tensor, ts: Tensor) -> Tensor:
+        """See :class:`.step_map.StepMap`."""
+        times = ts if ts.dim() == 1 else ts[:, 0]
+        arguments = self._adaptive if self.settings.tableau.adaptive else self._fixed
+        found: Any = torchdiffeq.odeint(
+            everywhere(f), z0, times, method=self.method, **arguments(times)
+        )
+        return found[1:]
+
+    def _ends(self, ts: Tensor) -> Tensor:
+        return ts[0] + torch.tensor(self.h, dtype=torch.float64).cumsum(0)
+
+    def _adaptive(self, ts: Tensor) -> Options:
+        ends = self._ends(ts.detach())
+        longest = 4 * max(map(abs, self.h))
+        chosen = {"step_t": ends, "first_step": longest, "ifactor": 1e9, "max_step": longest}
+        return {"rtol": 0.0, "atol": math.inf, "options": chosen}
+
+    def _fixed(self, ts: Tensor) -> Options:
+        grid = torch.cat([ts[:1], self._ends(ts)[:-1], ts[-1:]])
+
+        def given(*_: Any) -> Tensor:
+            return grid
+
+        return {"options": {"grid_constructor": given}}
 
 
 class Torchdiffeq(LibraryMethod):
@@ -54,7 +81,8 @@ class Torchdiffeq(LibraryMethod):
     constant_steps = False
 
     library = "torchdiffeq"
-    solvers = SOLVERS
+    replay = TorchdiffeqReplay
+    solvers = OF_OURS
     failures = (
         ("underflow in dt", StepUnderflowError),
         ("max_num_steps", MaxStepsError),
@@ -90,12 +118,6 @@ class Torchdiffeq(LibraryMethod):
             "method": self.solver(settings),
             "options": options(settings, ts),
         }
-
-    def steps(self, f: Field, solution: Solution, setup: Setup) -> StepMap | None:
-        """Its own solver, made to take the same steps again."""
-        if not (self.discrete and solution.grid.h):
-            return None
-        return Replay(solution.grid.h, self.solver(setup.forward), setup.forward)
 
 
 class TorchdiffeqAdjoint(Torchdiffeq):
@@ -145,67 +167,6 @@ def options(settings: Settings, ts: Tensor) -> Options:
         return {"step_size": step_size(settings, ts)}
     longest = {} if settings.max_step is None else {"max_step": settings.max_step}
     return {"max_num_steps": settings.max_steps, **longest}
-
-
-class _Captured(Torchdiffeq):
-    """A call as a script made it: its solver, tolerances and options."""
-
-    name: str
-
-    def refuse(self, settings: Settings) -> None:
-        """Whatever the check is set to, the call is what it was."""
-
-    def call(self, f: Field) -> Call:
-        """The call that the problem is made of.
-
-        Raises:
-            UsageError: there is none, or one of the other function.
-        """
-        found = f.problem.call
-        if not isinstance(found, Call) or found.name != self.name:
-            other = f"it recorded {found.name} here" if isinstance(found, Call) else "it is none"
-            raise UsageError(
-                f"this method is the call of {self.name} that node-diag capture recorded; {other}"
-            )
-        return found
-
-    def method_of(self, f: Field, settings: Settings) -> str:
-        """The solver of the call."""
-        return self.call(f).method
-
-    def _call(
-        self, func: ShapedDynamics, y0: State, t: Tensor, f: Field, setup: Setup, steps: Steps
-    ) -> State:
-        call = self.call(f)
-        original: Any = getattr(torchdiffeq, self.name)
-        return original(func, y0, t.to(call.t.dtype), **self._arguments(call, f))
-
-    def _arguments(self, call: Call, f: Field) -> Options:
-        return call.arguments
-
-
-class CapturedBackprop(_Captured):
-    """A call of ``odeint``."""
-
-    name = "odeint"
-
-    def steps(self, f: Field, solution: Solution, setup: Setup) -> StepMap | None:
-        """Its steps, taken again; not those around times at which f was said to jump."""
-        call = self.call(f)
-        if not solution.grid.h or "jump_t" in (call.arguments.get("options") or {}):
-            return None
-        return Replay(solution.grid.h, call.method, setup.forward)
-
-
-class CapturedAdjoint(_Captured, TorchdiffeqAdjoint):
-    """A call of ``odeint_adjoint``."""
-
-    name = "odeint_adjoint"
-
-    def _arguments(self, call: Call, f: Field) -> Options:
-        """With the parameters it differentiated, where f is a copy of its f."""
-        chosen = [f.params[name] for name in call.adjoint_params or f.params]
-        return {**call.arguments, "adjoint_params": tuple(chosen)}
 
 
 def direction(ts: Tensor) -> float:
@@ -265,48 +226,3 @@ def reverse_states(steps: Steps, sign: float) -> Generator[None]:
         yield
     finally:
         adjoint_module.odeint = plain
-
-
-@dataclass(frozen=True)
-class Replay:
-    """Its accepted steps, taken again by its own solver.
-
-    An adaptive one is told to end its steps at the times where they ended (``step_t``), and accepts
-    them whatever their error; how a state between two of them is interpolated stays its own.
-    """
-
-    h: list[float]
-    method: str
-    settings: Settings
-    moves_times = False
-
-    @property
-    def evaluations(self) -> int:
-        """Evaluations of f in one solve."""
-        return len(self.h) * self.settings.tableau.stages
-
-    def __call__(self, f: FlatField, z0: Tensor, ts: Tensor) -> Tensor:
-        """See :class:`.step_map.StepMap`."""
-        times = ts if ts.dim() == 1 else ts[:, 0]
-        arguments = self._adaptive if self.settings.tableau.adaptive else self._fixed
-        found: Any = torchdiffeq.odeint(
-            everywhere(f), z0, times, method=self.method, **arguments(times)
-        )
-        return found[1:]
-
-    def _ends(self, ts: Tensor) -> Tensor:
-        return ts[0] + torch.tensor(self.h, dtype=torch.float64).cumsum(0)
-
-    def _adaptive(self, ts: Tensor) -> Options:
-        ends = self._ends(ts.detach())
-        longest = 4 * max(map(abs, self.h))
-        chosen = {"step_t": ends, "first_step": longest, "ifactor": 1e9, "max_step": longest}
-        return {"rtol": 0.0, "atol": math.inf, "options": chosen}
-
-    def _fixed(self, ts: Tensor) -> Options:
-        grid = torch.cat([ts[:1], self._ends(ts)[:-1], ts[-1:]])
-
-        def given(*_: Any) -> Tensor:
-            return grid
-
-        return {"options": {"grid_constructor": given}}

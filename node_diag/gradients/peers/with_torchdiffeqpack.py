@@ -109,7 +109,9 @@ class TorchDiffEqPack(LibraryMethod):
         def advance(func: Func, t: Tensor, h: float, state: States) -> States:
             return step(None, func, t, h, state)[0]
 
-        return Replay(solution.grid, setup.forward.tableau.stages, lambda _f, _t, z: (z,), advance)
+        return SegmentReplay(
+            solution.grid, setup.forward.tableau.stages, lambda _f, _t, z: (z,), advance
+        )
 
 
 class Mali(TorchDiffEqPack):
@@ -135,7 +137,7 @@ class Mali(TorchDiffEqPack):
         def advance(func: Func, t: Tensor, h: float, state: States) -> States:
             return sym12async_forward(func, t, h, state)[0]
 
-        return Replay(solution.grid, 1, begin, advance) if solution.grid.h else None
+        return SegmentReplay(solution.grid, 1, begin, advance) if solution.grid.h else None
 
 
 def _refuse_leap(steps: Steps, settings: Settings) -> None:
@@ -160,7 +162,7 @@ def _sizes(t0: float, z: Tensor) -> list[float]:
 
 
 @dataclass(frozen=True)
-class Replay:
+class SegmentReplay:
     """Steps of its own, taken again; an observation is where those so far have come to.
 
     Attributes:

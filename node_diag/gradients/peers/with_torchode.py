@@ -21,13 +21,13 @@ from node_diag.gradients.base import Backward, Setup, Tape
 from node_diag.gradients.peers.base import (
     Dynamics,
     LibraryMethod,
+    Replay,
     Steps,
     most_evaluations,
     step_size,
 )
 from node_diag.solvers.runge_kutta import FlatField, number
-from node_diag.solvers.solution import Settings, Solution
-from node_diag.solvers.step_map import StepMap
+from node_diag.solvers.solution import Settings
 
 torchode: Any = import_module("torchode")  # its annotations are torchtyping's, no tensor's
 status_codes: Any = import_module("torchode.status_codes")
@@ -45,6 +45,56 @@ FAILED = {
 }
 
 
+class Dictated(torchode.FixedStepController):  # pyright: ignore[reportUntypedBaseClass]
+    """Steps of given sizes, all accepted; from the last one on to the end."""
+
+    def __init__(self, h: list[float]) -> None:
+        super().__init__()
+        self.sizes = iter([*h[:-1], math.copysign(math.inf, h[-1])])
+        self.last = 0.0
+
+    def next(self, like: Tensor) -> Tensor:
+        """The next size, for every sample."""
+        self.last = next(self.sizes, self.last)
+        return torch.full_like(like, self.last)
+
+    def init(
+        self, term: Any, problem: Any, method_order: int, dt0: Any, *, stats: Any, args: Any
+    ) -> Any:
+        """See torchode."""
+        return super().init(
+            term, problem, method_order, self.next(problem.t_start), stats=stats, args=args
+        )
+
+    def adapt_step_size(
+        self, t0: Tensor, dt: Tensor, y0: Tensor, step_result: Any, state: Any, stats: Any
+    ) -> Any:
+        """See torchode."""
+        accept, _, state, status = super().adapt_step_size(t0, dt, y0, step_result, state, stats)
+        return accept, self.next(dt), state, status
+
+
+@dataclass(frozen=True)
+class TorchodeReplay(Replay):
+    """Its accepted steps, taken again by its own solver, many samples at once."""
+
+    moves_times = True
+
+    def __call__(self, f: FlatField, z0: Tensor, ts: Tensor) -> Tensor:
+        """See :class:`.step_map.StepMap`."""
+        if z0.dim() == 1:
+            alone: FlatField = lambda t, z: f(t[0], z[0])[None]  # noqa: E731
+            return self(alone, z0[None], ts[:, None])[:, 0]
+        term = torchode.ODETerm(f, with_stats=False)
+        stepper = getattr(torchode, self.method)(term=term)
+        adjoint = torchode.AutoDiffAdjoint(
+            stepper, Dictated(self.h), backprop_through_step_size_control=False
+        )
+        times = ts.T.expand(len(z0), -1)
+        problem = torchode.InitialValueProblem(z0, times[:, 0], times[:, -1], times)
+        return adjoint.solve(problem).ys[:, 1:].transpose(0, 1)
+
+
 class Torchode(LibraryMethod):
     """``AutoDiffAdjoint``.
 
@@ -53,6 +103,7 @@ class Torchode(LibraryMethod):
     """
 
     library = "torchode"
+    replay = TorchodeReplay
     solvers = SOLVERS
 
     def __init__(self, *, through_control: bool) -> None:
@@ -94,12 +145,6 @@ class Torchode(LibraryMethod):
                 steps.rejected.append((t, h))
 
         return note
-
-    def steps(self, f: Field, solution: Solution, setup: Setup) -> StepMap | None:
-        """Its own solver, made to take the same steps again."""
-        if not (self.discrete and solution.grid.h):
-            return None
-        return Replay(solution.grid.h, self.solver(setup.forward), setup.forward)
 
 
 class TorchodeBacksolve(Torchode):
@@ -232,61 +277,3 @@ class Fixed(torchode.FixedStepController):  # pyright: ignore[reportUntypedBaseC
         if self.follower is not None:
             self.follower(number(t0[0]), number(dt[0]), step_result.y[0].detach(), accepted=True)
         return super().adapt_step_size(t0, dt, y0, step_result, state, stats)
-
-
-class Dictated(torchode.FixedStepController):  # pyright: ignore[reportUntypedBaseClass]
-    """Steps of given sizes, all accepted; from the last one on to the end."""
-
-    def __init__(self, h: list[float]) -> None:
-        super().__init__()
-        self.sizes = iter([*h[:-1], math.copysign(math.inf, h[-1])])
-        self.last = 0.0
-
-    def next(self, like: Tensor) -> Tensor:
-        """The next size, for every sample."""
-        self.last = next(self.sizes, self.last)
-        return torch.full_like(like, self.last)
-
-    def init(
-        self, term: Any, problem: Any, method_order: int, dt0: Any, *, stats: Any, args: Any
-    ) -> Any:
-        """See torchode."""
-        return super().init(
-            term, problem, method_order, self.next(problem.t_start), stats=stats, args=args
-        )
-
-    def adapt_step_size(
-        self, t0: Tensor, dt: Tensor, y0: Tensor, step_result: Any, state: Any, stats: Any
-    ) -> Any:
-        """See torchode."""
-        accept, _, state, status = super().adapt_step_size(t0, dt, y0, step_result, state, stats)
-        return accept, self.next(dt), state, status
-
-
-@dataclass(frozen=True)
-class Replay:
-    """Its accepted steps, taken again by its own solver, many samples at once."""
-
-    h: list[float]
-    method: str
-    settings: Settings
-    moves_times = True
-
-    @property
-    def evaluations(self) -> int:
-        """Evaluations of f in one solve."""
-        return len(self.h) * self.settings.tableau.stages
-
-    def __call__(self, f: FlatField, z0: Tensor, ts: Tensor) -> Tensor:
-        """See :class:`.step_map.StepMap`."""
-        if z0.dim() == 1:
-            alone: FlatField = lambda t, z: f(t[0], z[0])[None]  # noqa: E731
-            return self(alone, z0[None], ts[:, None])[:, 0]
-        term = torchode.ODETerm(f, with_stats=False)
-        stepper = getattr(torchode, self.method)(term=term)
-        adjoint = torchode.AutoDiffAdjoint(
-            stepper, Dictated(self.h), backprop_through_step_size_control=False
-        )
-        times = ts.T.expand(len(z0), -1)
-        problem = torchode.InitialValueProblem(z0, times[:, 0], times[:, -1], times)
-        return adjoint.solve(problem).ys[:, 1:].transpose(0, 1)
