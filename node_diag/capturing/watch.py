@@ -7,12 +7,11 @@ The first call whose result receives a gradient is kept: f, z0, the times, the s
 from __future__ import annotations
 
 import copy
-import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
-from types import ModuleType
+from types import FunctionType
 from typing import Any
 from unittest.mock import patch
 
@@ -56,6 +55,7 @@ class Watch:
                 self._note(Call(name, func, y0, t, arguments, 0), found)
             return found
 
+        watched.__qualname__ = f"node_diag watches {name}"
         return watched
 
     def _note(self, call: Call, found: Any) -> None:
@@ -99,28 +99,40 @@ def watching(watch: Watch) -> Generator[Watch]:
             "capture watches calls of torchdiffeq, which is not installed: pip install torchdiffeq"
         )
     import torchdiffeq
+    from torchdiffeq._impl import adjoint
 
     with ExitStack() as stack:
+        # Its own adjoint calls odeint as well; that is none of the script's calls.
+        stack.enter_context(patch.object(adjoint, "odeint", _copied(torchdiffeq.odeint)))
         for name in NAMES:
-            original = getattr(torchdiffeq, name)
-            watched = watch.wrap(name, original)
-            for module, held in _holders(original):
-                stack.enter_context(patch.object(module, held, watched))
+            function = getattr(torchdiffeq, name)
+            stack.enter_context(_replaced(function, watch.wrap(name, _copied(function))))
         yield watch
 
 
-def _holders(function: Any) -> list[tuple[ModuleType, str]]:
-    """Where a function of torchdiffeq can be called from: all modules that have imported it.
-
-    Its own adjoint calls ``odeint`` as well; that is none of the script's calls.
-    """
-    found: list[tuple[ModuleType, str]] = []
-    for module in list(sys.modules.values()):
-        name = str(getattr(module, "__name__", ""))
-        if not name.startswith("torchdiffeq._impl"):
-            entries = list(getattr(module, "__dict__", {}).items())
-            found += [(module, held) for held, value in entries if value is function]
+def _copied(function: Any) -> Any:
+    found = FunctionType(function.__code__, function.__globals__, function.__name__)
+    found.__defaults__, found.__kwdefaults__ = function.__defaults__, function.__kwdefaults__
     return found
+
+
+@contextmanager
+def _replaced(function: Any, by: Callable[..., Any]) -> Generator[None]:
+    """Inside it, a function does what another does, wherever it is called from.
+
+    Names for it may be anywhere by now (in modules, partials, classes, closures), so it is the
+    function itself that changes.
+    """
+    before = function.__code__, function.__defaults__, function.__kwdefaults__
+    function.__globals__[by.__qualname__] = by
+    passed_on = f"lambda *args, **named: globals()[{by.__qualname__!r}](*args, **named)"
+    function.__defaults__ = function.__kwdefaults__ = None
+    function.__code__ = eval(passed_on).__code__
+    try:
+        yield
+    finally:
+        function.__code__, function.__defaults__, function.__kwdefaults__ = before
+        del function.__globals__[by.__qualname__]
 
 
 def _named(call: Call) -> list[str]:

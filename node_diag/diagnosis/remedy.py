@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from node_diag.diagnosis.libraries import STORING
 from node_diag.diagnosis.metrics import NOTICEABLE
-from node_diag.diagnosis.rule import candidates, continuous, known, stored
-from node_diag.records import Candidate, Report
+from node_diag.diagnosis.rule import candidates, continuous, known, off_truth, stored
+from node_diag.records import Candidate, MethodRecord, Report
 from node_diag.registry import SOLVERS
 
 HALF = 0.5
@@ -48,23 +49,32 @@ def seen(candidate: Candidate) -> str:
     return f"{known(candidate.error, candidate.uncertainty)} ({candidate.nfe} evaluations)"
 
 
-def storing(report: Report, error: float) -> tuple[str, dict[str, Any]]:
+def storing(report: Report, method: MethodRecord, error: float) -> tuple[str, dict[str, Any]]:
     """For a method that loses its states: why one that stores them helps, and with which options.
 
     What is stored is right only as far as the accepted steps are. So this is what was seen: the
-    gradient of such a method in this run, else in a run of the search, else a finer solve.
+    gradient of such a method in this run, the library's own first, else in a run of the search,
+    else a finer solve.
     """
+    how, name = STORING.get(method.name, ("", ""))
+    for theirs in (m for m in report.methods if m.name == name and m.status == "ok"):
+        off = continuous(theirs)
+        if off is not None and off < HALF * error:
+            why = f"{how}, which stores the trajectory and is off by {off_truth(theirs)} here"
+            return why, {"method": name}
     other = stored(report)
     off = continuous(other) if other else None
     if other is not None and (off is None or off < HALF * error):
+        if how:
+            return f"{how}, which stores the trajectory as {other.name} does", {"method": name}
         return "train with a method that stores the trajectory", {"method": other.name}
     found = better(report, error)
     if found is not None and report.recommendation is not None:
-        method = report.recommendation.method
+        name = report.recommendation.method
         return (
             "train with a method that stores the trajectory, on better steps; the error is then "
             f"{seen(found)}",
-            {**setting(found), "method": method},
+            {**setting(found), "method": name},
         )
     if off is None and not candidates(report):  # no run of one, and no truth to search with
         return "train with a method that stores the trajectory", {"method": "aca"}

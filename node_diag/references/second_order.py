@@ -1,8 +1,9 @@
 """Hessian-vector products by double backward, and differences of the gradient beside them.
 
 For a method that holds the step sizes constant both are taken on the frozen grid, for one that
-differentiates the step-size search (naive) through the whole adaptive solve. Differences get their
-step and their bar entry by entry from the same ladder as those of the loss (:mod:`.ladder`).
+differentiates the step-size search (naive) through the whole adaptive solve, for one of a library
+on its own accepted steps. Differences get their step and their bar entry by entry from the same
+ladder as those of the loss (:mod:`.ladder`).
 """
 
 from __future__ import annotations
@@ -16,20 +17,24 @@ from torch import Tensor
 
 from node_diag.errors import ProblemError, SolveError
 from node_diag.field import Field
-from node_diag.gradients.base import GradientMethod, Setup, run
+from node_diag.gradients.base import GradientMethod, Setup, WholeGradient, run
+from node_diag.gradients.peers.base import LibraryMethod
 from node_diag.gradients.vjp import derivatives
 from node_diag.norms import norm
 from node_diag.problem import Problem
 from node_diag.references import ladder, noise
 from node_diag.references.base import Vector, flat_inputs, flatten, slices
 from node_diag.references.frozen_map import input_scale
-from node_diag.solvers.replay import replay
 from node_diag.solvers.solution import Grid
+from node_diag.solvers.step_map import OwnSteps
 
 SAME = 1e-6
 """Relative distance of two ways to the same first derivative."""
 SPACING = 1e-11
 """Between the seven points that the noise of the gradient is measured at, relative."""
+
+
+WHOLE, OWN = "the whole adaptive solve", "its own accepted steps"
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,10 @@ def second_order(
         setup: how the method is run.
         grid: the accepted steps of the forward solve.
     """
-    twice = _Twice(method, problem.to(problem.dtype, problem.device, copy=True), setup, grid)
+    if isinstance(method, WholeGradient):
+        return "it returns numbers without a graph, so they cannot be differentiated again"
     try:
+        twice = _Twice(method, problem.to(problem.dtype, problem.device, copy=True), setup, grid)
         if not twice.is_what_backward_gives():
             return (
                 "its backward pass gives another gradient than autograd through its forward pass, "
@@ -72,8 +79,7 @@ def second_order(
     except (ProblemError, SolveError) as error:
         return f"its gradient cannot be differentiated again: {error}"
     found = ladder.climb(twice.quotients, np.ones(product.size), twice.noise())
-    name = "the accepted steps" if method.constant_steps else "the whole adaptive solve"
-    return SecondOrder(product, found.value, found.bar, name)
+    return SecondOrder(product, found.value, found.bar, twice.differentiated)
 
 
 class _NoGraphError(Exception):
@@ -88,7 +94,8 @@ class _Twice:
     """The gradient of one method as a function of the inputs, and its derivative along v."""
 
     def __init__(self, method: GradientMethod, problem: Problem, setup: Setup, grid: Grid) -> None:
-        self._method, self._problem, self._setup, self._grid = method, problem, setup, grid
+        self._method, self._problem, self._setup = method, problem, setup
+        self._states, self.differentiated = self._map(grid)
         self._parts = slices(problem)
         self._inputs = [part for name, part in self._parts.items() if name != "ts"]
         n = self._parts["ts"].start
@@ -97,6 +104,18 @@ class _Twice:
         scale = input_scale(problem)[:n]
         self._line = scale * random / np.sqrt(np.mean(random**2))
         self._seen: dict[float, tuple[Vector, Vector]] = {}
+
+    def _map(self, grid: Grid) -> tuple[States, str]:
+        """What the method's gradient is one of, and in words."""
+        method, steps = self._method, None
+        if isinstance(method, LibraryMethod) and not method.traces_control:
+            solution = run("own", method, self._problem, self._setup).solution
+            steps = method.steps(Field(self._problem), solution, self._setup)
+        elif method.constant_steps:
+            steps = OwnSteps(self._setup.forward.tableau, grid)
+        if steps is None:
+            return self._by_method, WHOLE
+        return steps, OWN if isinstance(method, LibraryMethod) else "the accepted steps"
 
     def is_what_backward_gives(self) -> bool:
         """Whether autograd through the forward pass gives the method's own gradient."""
@@ -138,9 +157,8 @@ class _Twice:
         return max(floor, *(noise.along(column) for column in table.T)) if table.size else floor
 
     def _gradient(self, step: float) -> Vector:
-        states = self._on_the_grid if self._method.constant_steps else self._by_method
         try:
-            loss, inputs = self._loss(self._base + step * self._line, states)
+            loss, inputs = self._loss(self._base + step * self._line, self._states)
         except SolveError:
             return np.full(self._base.size, np.nan)
         return _flat(derivatives(loss, inputs), inputs)
@@ -163,9 +181,6 @@ class _Twice:
         if not zs.requires_grad:
             raise _NoGraphError
         return zs
-
-    def _on_the_grid(self, field: Field, z0: Tensor, ts: Tensor) -> Tensor:
-        return replay(self._setup.forward.tableau, field, self._grid, z0, ts)
 
 
 def _flat(found: Sequence[Tensor | None], inputs: Sequence[Tensor]) -> Vector:

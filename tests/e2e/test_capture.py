@@ -6,7 +6,7 @@ import pytest
 import torch
 from torchdiffeq import odeint_adjoint
 
-from node_diag import capture
+from node_diag import capture, check
 from node_diag.errors import ProblemError
 
 DEMO = '''
@@ -155,3 +155,45 @@ def test_nothing_captured_is_told():
         pass
     with pytest.raises(ProblemError, match="0 calls of torchdiffeq"):
         captured.check()
+
+
+class Decay(torch.nn.Module):
+    """z' = k z."""
+
+    def __init__(self):
+        super().__init__()
+        self.k = torch.nn.Parameter(torch.tensor(-0.5, dtype=torch.float64))
+
+    def forward(self, t, z):
+        return self.k * z
+
+
+def _captured(solve, **arguments):
+    z0 = torch.tensor([3.0], dtype=torch.float64)
+    t = torch.tensor([0.0, 1.0], dtype=torch.float64)
+    with capture() as captured:
+        solve(Decay(), z0, t, **arguments)[1].sum().backward()  # ∂L/∂z is 1, whoever solves
+    return captured.problem
+
+
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [
+        ({}, {}),
+        ({"rtol": 1e-9}, {"rtol": 1e-9, "adjoint_rtol": 1e-9, "adjoint_atol": 1e-9, "atol": 1e-9}),
+        ({"rtol": 1e-3, "atol": 1e-4, "adjoint_rtol": 1e-9, "adjoint_atol": 1e-9},
+         {"adjoint_rtol": 1e-9, "adjoint_atol": 1e-9}),
+        ({"solver": "rk4", "step_size": 0.25}, {"method": "rk4", "options": {"step_size": 0.25}}),
+        ({"max_step": 0.1}, {"options": {"max_step": 0.1}}),
+    ],
+)  # fmt: skip
+def test_a_change_of_the_script_can_be_tried_before_it_is_made(asked, meant):
+    """What the check is asked for takes the place of what the call was made with."""
+    made = {"rtol": 1e-3, "atol": 1e-4}
+    tried = check(_captured(odeint_adjoint, **made), ["captured"], repeat=1, **asked)
+    done = check(_captured(odeint_adjoint, **{**made, **meant}), ["captured"], repeat=1)
+    for name in ("gradient", "reconstruction"):
+        assert getattr(tried.methods[0], name) == getattr(done.methods[0], name)
+    costs = [report.methods[0].cost for report in (tried, done)]
+    assert costs[0].nfe_forward == costs[1].nfe_forward
+    assert costs[0].nfe_backward == costs[1].nfe_backward

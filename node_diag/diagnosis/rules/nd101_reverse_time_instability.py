@@ -34,7 +34,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
             continue
         other = stored(report)
         compared = continuous(other) if other else None
-        why, options = storing(report, error)
+        why, options = storing(report, method, error)
         yield rule.finding(
             f"{method.name}: {_state(path, how == 'exploded')}, and the gradient is off by "
             f"{off_truth(method)}"

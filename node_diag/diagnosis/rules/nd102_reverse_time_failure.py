@@ -25,7 +25,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     for method in report.methods:
         if method.status == "failed" and method.reconstructs and method.nan_origin is None:
             left = departure(report, method)
-            why, options = storing(report, NOTHING)
+            why, options = storing(report, method, NOTHING)
             yield rule.finding(
                 f"{method.name}: the reverse-time solve {outcome(method)}, so there is no gradient "
                 f"at all; {method.failure}" + (f". Before that, {left}" if left else ""),

@@ -25,6 +25,7 @@ from node_diag.diagnosis.accepted_steps import (
     elsewhere,
     taken_by,
 )
+from node_diag.diagnosis.libraries import CONSTANT_STEPS
 from node_diag.diagnosis.metrics import NOTICEABLE
 from node_diag.diagnosis.rule import (
     Rule,
@@ -36,19 +37,6 @@ from node_diag.diagnosis.rule import (
     stored,
 )
 from node_diag.records import Finding, MethodRecord, Report, StepSizeTerms
-
-INSTEAD = {
-    "torchode": (
-        "pass backprop_through_step_size_control=False to its AutoDiffAdjoint",
-        "torchode-frozen",
-    ),
-    "torchdiffeq": (
-        'pass options={"first_step": …} to its odeint, or hold the step sizes constant',
-        "aca",
-    ),
-}
-INSTEAD["captured-backprop"] = INSTEAD["torchdiffeq"]
-"""How a library's method is kept from it, and the one to run."""
 
 
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
@@ -88,7 +76,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
 
 
 def _advice(report: Report, method: MethodRecord) -> str:
-    how, other = INSTEAD.get(method.name, ("hold the step sizes constant", "aca"))
+    how, other = CONSTANT_STEPS.get(method.name, ("hold the step sizes constant", "aca"))
     return f"{how}: {command(report, method=other)}"
 
 

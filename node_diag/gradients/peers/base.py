@@ -87,6 +87,7 @@ class LibraryMethod(ABC):
 
     Attributes:
         library: what it is called.
+        traces_control: whether the step-size control is in its graph.
         knows_times: whether it gives a gradient in the times.
         solvers: our solver → the library's name for it.
         failures: what its messages contain → what that means.
@@ -96,6 +97,7 @@ class LibraryMethod(ABC):
     discrete = True
     constant_steps = True
     reconstructs = False
+    traces_control = False
     knows_times = True
     library: str
     solvers: Mapping[str, str]

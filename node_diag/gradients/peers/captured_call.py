@@ -8,15 +8,17 @@ import torchdiffeq
 from torch import Tensor
 
 from node_diag.capturing.call import Call
+from node_diag.capturing.problem import settings_of
 from node_diag.errors import UsageError
 from node_diag.field import Field
 from node_diag.gradients.base import Setup
-from node_diag.gradients.peers.base import ShapedDynamics, Steps
+from node_diag.gradients.peers.base import ShapedDynamics, Steps, name_of
 from node_diag.gradients.peers.with_torchdiffeq import (
     Options,
     Torchdiffeq,
     TorchdiffeqAdjoint,
     TorchdiffeqReplay,
+    options,
 )
 from node_diag.layout import State
 from node_diag.solvers.solution import Settings, Solution
@@ -24,12 +26,15 @@ from node_diag.solvers.step_map import StepMap
 
 
 class _Captured(Torchdiffeq):
-    """A call as a script made it: its solver, tolerances and options."""
+    """A call as a script made it; what the check is asked to do otherwise is done otherwise.
+
+    So a change of the script can be tried out before it is made.
+    """
 
     name: str
 
     def refuse(self, settings: Settings) -> None:
-        """Whatever the check is set to, the call is what it was."""
+        """The solver of the call is torchdiffeq's; another is looked at when it is called."""
 
     def call(self, f: Field) -> Call:
         """The call that the problem is made of.
@@ -46,18 +51,31 @@ class _Captured(Torchdiffeq):
         return found
 
     def method_of(self, f: Field, settings: Settings) -> str:
-        """The solver of the call."""
-        return self.call(f).method
+        """The solver of the call, or the one it is to be tried with."""
+        call = self.call(f)
+        own = settings_of(call)["solver"]
+        return call.method if name_of(settings.tableau) == own else self.solver(settings)
 
     def _call(
         self, func: ShapedDynamics, y0: State, t: Tensor, f: Field, setup: Setup, steps: Steps
     ) -> State:
         call = self.call(f)
         original: Any = getattr(torchdiffeq, self.name)
-        return original(func, y0, t.to(call.t.dtype), **self._arguments(call, f))
+        return original(func, y0, t.to(call.t.dtype), **self._arguments(call, f, setup, t))
 
-    def _arguments(self, call: Call, f: Field) -> Options:
-        return call.arguments
+    def _arguments(self, call: Call, f: Field, setup: Setup, t: Tensor) -> Options:
+        own, forward = settings_of(call), setup.forward
+        found = dict(call.arguments)
+        for name, value in (("rtol", forward.rtol), ("atol", forward.atol)):
+            if value != own[name]:
+                found[name] = value
+        if name_of(forward.tableau) != own["solver"]:
+            found |= {"method": self.solver(forward), "options": options(forward, t)}
+        elif forward.step_size != own.get("step_size"):
+            found["options"] = {"step_size": forward.step_size}
+        elif forward.max_step is not None:
+            found["options"] = {**(found.get("options") or {}), "max_step": forward.max_step}
+        return found
 
 
 class CapturedBackprop(_Captured):
@@ -67,10 +85,11 @@ class CapturedBackprop(_Captured):
 
     def steps(self, f: Field, solution: Solution, setup: Setup) -> StepMap | None:
         """Its steps, taken again; not those around times at which f was said to jump."""
-        call = self.call(f)
-        if not solution.grid.h or "jump_t" in (call.arguments.get("options") or {}):
+        given = self.call(f).arguments.get("options") or {}
+        if not solution.grid.h or "jump_t" in given:
             return None
-        return TorchdiffeqReplay(solution.grid.h, call.method, setup.forward)
+        method = self.method_of(f, setup.forward)
+        return TorchdiffeqReplay(solution.grid.h, method, setup.forward)
 
 
 class CapturedAdjoint(_Captured, TorchdiffeqAdjoint):
@@ -78,7 +97,12 @@ class CapturedAdjoint(_Captured, TorchdiffeqAdjoint):
 
     name = "odeint_adjoint"
 
-    def _arguments(self, call: Call, f: Field) -> Options:
+    def _arguments(self, call: Call, f: Field, setup: Setup, t: Tensor) -> Options:
         """With the parameters it differentiated, where f is a copy of its f."""
         chosen = [f.params[name] for name in call.adjoint_params or f.params]
-        return {**call.arguments, "adjoint_params": tuple(chosen)}
+        found = super()._arguments(call, f, setup, t)
+        own, backward = settings_of(call), setup.backward
+        for name, value in (("adjoint_rtol", backward.rtol), ("adjoint_atol", backward.atol)):
+            if value != own[name]:
+                found[name] = value
+        return {**found, "adjoint_params": tuple(chosen)}

@@ -107,7 +107,7 @@ class Torchode(LibraryMethod):
     solvers = SOLVERS
 
     def __init__(self, *, through_control: bool) -> None:
-        self.through_control = through_control
+        self.traces_control = through_control
         self.constant_steps = not through_control
 
     def solve(
@@ -131,7 +131,7 @@ class Torchode(LibraryMethod):
             stepper,
             control,
             max_steps=settings.max_steps,
-            backprop_through_step_size_control=self.through_control,
+            backprop_through_step_size_control=self.traces_control,
         )
 
     def follow(self, steps: Steps, _n_state: int) -> Follower:

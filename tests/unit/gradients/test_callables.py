@@ -200,3 +200,8 @@ def test_a_class_is_not_a_function(tmp_path):
     path.write_text("class METHOD: ...", encoding="utf-8")
     with pytest.raises(ProblemError, match="is the class METHOD"):
         method_of(str(path))
+
+
+def test_numbers_cannot_be_differentiated_again(file):
+    report = check(load("linear", {}), [f"{file}:closed"], order=2, repeat=1)
+    assert "returns numbers without a graph" in report.methods[0].second_order.reason

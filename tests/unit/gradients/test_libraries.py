@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from node_diag import gradient
+from node_diag import check, gradient
 from node_diag.config import CheckConfig
 from node_diag.errors import MaxStepsError, ProblemError, UsageError
 from node_diag.field import Field
@@ -185,3 +185,27 @@ def test_f_that_raises_keeps_its_own_error():
         method, setup = method_of(name), make_setup(problem, CheckConfig())
         with pytest.raises(ProblemError, match="f raised ValueError: no such state"):
             run(name, method, problem, setup)
+
+
+def test_second_derivatives_are_those_of_its_steps_or_named_as_lost():
+    methods = ["direct", "torchode-frozen", "torchdiffeq-adjoint"]
+    report = check(load("linear", {}), methods, order=2, repeat=1)
+    second = {m.name: m.second_order for m in report.methods}
+    assert second["torchode-frozen"].differentiated == "its own accepted steps"
+    error = second["torchode-frozen"].error
+    # The same map differentiated twice: within the bar of the differences.
+    assert error.relative_l2 <= error.uncertainty
+    # Its backward pass leaves no graph: the product is zero, which is all of the truth away from it.
+    assert second["torchdiffeq-adjoint"].error.relative_l2 == pytest.approx(1.0, abs=1e-12)
+    (finding,) = [f for f in report.findings if f.code == "ND208"]
+    assert (finding.method, finding.severity) == ("torchdiffeq-adjoint", "error")
+    assert "torchdiffeq cannot be differentiated twice this way" in finding.advice
+
+
+def test_a_reverse_time_failure_is_cured_in_the_librarys_own_words():
+    problem = load("vanderpol", {})
+    for methods in (["torchdiffeq-adjoint", "torchdiffeq"], ["torchdiffeq-adjoint", "aca"]):
+        report = check(problem, methods, repeat=1)
+        finding = next(f for f in report.findings if f.code == "ND101")
+        assert "torchdiffeq's odeint in the place of odeint_adjoint" in finding.advice
+        assert finding.advice.endswith("--method torchdiffeq")
