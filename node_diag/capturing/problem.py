@@ -76,8 +76,12 @@ def settings_of(call: Call) -> dict[str, Any]:
         "dtype": str(first.dtype).removeprefix("torch."),
         "device": str(first.device),
     }
-    if found["solver"] in ("euler", "midpoint", "heun", "rk4"):
-        size = (given.get("options") or {}).get("step_size")
+    options = given.get("options") or {}
+    if found["solver"] not in ("euler", "midpoint", "heun", "rk4"):
+        if "max_step" in options:
+            found["max_step"] = float(options["max_step"])
+    else:
+        size = options.get("step_size")
         gaps = call.t[1:] - call.t[:-1]
         found["step_size"] = float(gaps.abs().max() if size is None else size)
     return found

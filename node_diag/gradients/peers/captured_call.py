@@ -73,7 +73,7 @@ class _Captured(Torchdiffeq):
             found |= {"method": self.solver(forward), "options": options(forward, t)}
         elif forward.step_size != own.get("step_size"):
             found["options"] = {"step_size": forward.step_size}
-        elif forward.max_step is not None:
+        elif forward.max_step is not None and forward.max_step != own.get("max_step"):
             found["options"] = {**(found.get("options") or {}), "max_step": forward.max_step}
         return found
 
