@@ -40,12 +40,14 @@ def reproduce(
         return
     chosen = EXPERIMENTS.names() if all_ else [EXPERIMENTS.canonical(n) for n in names or []]
 
+    from node_diag.complaints import complaints
     from node_diag.experiments import rendering, running
     from node_diag.streams import Streams
 
     streams = Streams(no_color=no_color, quiet=quiet)
     running.check_needs(chosen)
     running.check_folder(report_dir)
+    complaints.kept = f"{report_dir} holds the parts that were finished; the same command goes on"
     with streams.progress() as told:
         done = running.reproduce(chosen, report_dir, told, again=force)
     printing.print_lines(rendering.lines(done))

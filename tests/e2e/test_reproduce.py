@@ -1,6 +1,12 @@
 """``node-diag reproduce``: listed, run, resumed, and what a person gets of it."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -62,3 +68,22 @@ def test_the_errata_are_caught_and_finished_parts_are_kept(reproduced, installed
     assert installed("reproduce", "gradient-flow", "errata", "--report-dir", "out").returncode == 0
     again = {p: p.stat().st_mtime_ns for p in folder.glob("*/cells/*.json")}
     assert len([p for p in kept if kept[p] == again[p]]) == len(kept) - 1
+
+
+def test_an_interrupted_experiment_says_that_what_was_finished_is_kept(tmp_path):
+    command = Path(sys.executable).parent / "node-diag"
+    process = subprocess.Popen(
+        [command, "reproduce", "toy", "--report-dir", "out"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    while not list(tmp_path.rglob("*.json")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert b"Traceback" not in errors
+    assert (
+        b"interrupted; out holds the parts that were finished; the same command goes on" in errors
+    )
+    assert list(tmp_path.rglob("*.json"))
