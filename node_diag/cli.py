@@ -24,6 +24,7 @@ from node_diag.commands.list import list_
 from node_diag.commands.report import report
 from node_diag.commands.reproduce import reproduce
 from node_diag.commands.show import show
+from node_diag.commands.sweep import sweep
 from node_diag.commands.train import train
 from node_diag.complaints import complaints
 from node_diag.errors import NodeDiagError
@@ -36,7 +37,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Is the gradient your Neural ODE trains on right? Measured, with error bars and a cause.",
 )
-for command in (check, show, explain, report, compare, train, reproduce, init, doctor):
+for command in (check, sweep, show, explain, report, compare, train, reproduce, init, doctor):
     app.command()(command)
 app.command("list")(list_)
 # What stands after the script is the script's.

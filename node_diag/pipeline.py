@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -39,7 +39,7 @@ from node_diag.references.second_order import second_order
 from node_diag.registry import METHODS
 from node_diag.solvers.integrate import integrate
 from node_diag.solvers.solution import Solution
-from node_diag.truths import Truths, reference_tasks, steps_truth, trusted
+from node_diag.truths import Truth, Truths, reference_tasks, steps_truth, trusted
 
 __all__ = ["Request", "run_check"]
 
@@ -115,20 +115,7 @@ def _run_check(request: Request, progress: Progress, meanwhile: Callable[[], Non
         outcome.method = loaded[outcome.name]
         outcome.second_order = done.get(f"{outcome.name}: second order")
     truths = Truths(*(done[f"{name} reference"] for name in Truths.__annotations__))
-    wrong, on_kinks = done.get("derivatives of f", ([], []))
-    if isinstance(truths.continuous, Reference) and not wrong:
-        precise = problem.to(torch.float64, torch.device("cpu"))
-        wrong = derivatives.look_closer(precise, truths.continuous.suspects)
-    inspection = Inspection(
-        repeatability=repeats,
-        # Differences of what is rounded are none.
-        derivatives=[] if repeats.rounded else wrong,
-        on_kinks=[] if repeats.rounded else on_kinks,
-        switches=done.get("kinks of f", []),
-        stability=done.get("growth along the trajectory"),
-        dependence=done["what f depends on"],
-        coupling=done.get("steps of the batch"),
-    )
+    inspection = _inspected(problem, done, truths.continuous, repeats)
     truths.continuous = trusted(truths.continuous, inspection)
     with uncollected(if_small=small):
         recommended = _second_look(problem, setup, config, outcomes, truths, solution, progress)
@@ -233,6 +220,45 @@ def _inspection_tasks(
         "growth along the trajectory": partial(_look, stability.inspect, precise, setup, solution),
         "steps of the batch": partial(_look, coupling.inspect, problem, setup.forward, solution),
     }
+
+
+def _inspected(
+    problem: Problem, done: Mapping[str, Any], truth: Truth, repeats: Repeatability
+) -> Inspection:
+    """What the inspections saw, and what a closer look does where the reference has doubts."""
+    wrong, on_kinks = done.get("derivatives of f", ([], []))
+    if isinstance(truth, Reference) and not wrong:
+        precise = problem.to(torch.float64, torch.device("cpu"))
+        wrong = derivatives.look_closer(precise, truth.suspects)
+    return Inspection(
+        repeatability=repeats,
+        # Differences of what is rounded are none.
+        derivatives=[] if repeats.rounded else wrong,
+        on_kinks=[] if repeats.rounded else on_kinks,
+        switches=done.get("kinks of f", []),
+        stability=done.get("growth along the trajectory"),
+        dependence=done["what f depends on"],
+        coupling=done.get("steps of the batch"),
+    )
+
+
+def continuous_truth(problem: Problem, config: CheckConfig) -> Truth:
+    """The continuous truth of a problem as a check would trust it, or why there is none.
+
+    Args:
+        problem: as :func:`.preparation.prepare` gives it.
+        config: of the forward solve along which f is looked at.
+    """
+    repeats = repeatability.inspect(problem)
+    setup = make_setup(problem, config)
+    if not repeats.all_repeats(config.dtype):
+        setup = impatient(setup)
+    solution, _ = _forward(problem, setup, repeats)
+    noisy = not repeats.f_repeats(config.dtype)
+    truth = reference_tasks(problem, setup, solution, config, repeats)["continuous reference"]()
+    looks = _inspection_tasks(problem, setup, solution, noisy=noisy)
+    done = {name: look() for name, look in looks.items()}
+    return trusted(truth, _inspected(problem, done, truth, repeats))
 
 
 def _look(inspect: Callable[..., Any], *arguments: Any) -> Any:

@@ -157,6 +157,7 @@ def solution_record(problem: Problem, solution: Solution, nfe: int) -> SolutionR
 
 def cost_record(run: MethodRun, counts: Counts, times: Times) -> Cost:
     """What a gradient took."""
+    assert counts.peak_bytes is not None  # a check counts all
     return Cost(
         nfe_forward=run.nfe_forward,
         nfe_backward=run.nfe_backward,

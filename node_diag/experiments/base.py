@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from node_diag.cells import FAILED, Cell, Work
+from node_diag.outputs.picture import Picture
 from node_diag.outputs.table import Table
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 Agreement = Literal["agrees", "contradicts", "differs", "not comparable"]
 """Of our result with a claim. ``differs``: another number for the same reason, such as less data or
@@ -37,17 +35,6 @@ class Claim:
     ours: str
     agreement: Agreement
     because: str = ""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure, and the same in words and numbers."""
-
-    name: str
-    title: str
-    figure: Figure
-    description: str
-    table: Table
 
 
 @dataclass(frozen=True)

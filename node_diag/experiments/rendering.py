@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from collections import Counter
@@ -13,7 +11,6 @@ from typing import Any
 
 from node_diag import __version__
 from node_diag.experiments.base import Claim, Conclusion, Experiment, failures
-from node_diag.outputs.figures import image
 from node_diag.outputs.formats.html import environment
 from node_diag.outputs.formats.md import as_markdown, escaped
 from node_diag.outputs.table import LONGEST, Table, thinned
@@ -46,13 +43,12 @@ class Finished:
 def files(done: Finished) -> dict[str, bytes]:
     """The folder of one experiment: page, Markdown, record, pictures, tables."""
     found = done.conclusion
-    tables = {**{p.name: p.table for p in found.pictures}, **_numbered(found.tables)}
     return {
         PAGE: _page([done], done.experiment.title),
         "report.md": markdown(done).encode(),
         "result.json": (json.dumps(_record(done), indent=1) + "\n").encode(),
-        **{f"figures/{p.name}.png": image.png(p.figure, p.description) for p in found.pictures},
-        **{f"tables/{name}.csv": _csv(table) for name, table in tables.items()},
+        **{path: content for p in found.pictures for path, content in p.files().items()},
+        **{f"tables/{name}.csv": table.csv() for name, table in _numbered(found.tables).items()},
     }
 
 
@@ -82,7 +78,7 @@ def _page(all_done: Sequence[Finished], title: str) -> bytes:
             "experiment": done.experiment,
             "conclusion": done.conclusion,
             "claims": _claims(done.conclusion.claims),
-            "figures": [_figure(done.name, p) for p in done.conclusion.pictures],
+            "figures": [p.for_page(done.name) for p in done.conclusion.pictures],
             "tables": [thinned(t, LONGEST) for t in done.conclusion.tables],
             "failed": done.failed,
         }
@@ -106,16 +102,6 @@ def _tally(claims: Sequence[Claim]) -> str:
     return (
         f"{len(claims)} claim{'' if len(claims) == 1 else 's'} of the sources: {', '.join(told)}."
     )
-
-
-def _figure(name: str, picture: Any) -> dict[str, Any]:
-    return {
-        "title": picture.title,
-        "absent": "",
-        "description": picture.description,
-        "table": thinned(picture.table, LONGEST),
-        "svg": image.svg(picture.figure, f"{name}-{picture.name}", picture.description),
-    }
 
 
 def _claims(claims: Sequence[Claim]) -> Table:
@@ -151,12 +137,6 @@ def markdown(done: Finished) -> str:
 
 def _numbered(tables: Sequence[Table]) -> dict[str, Table]:
     return {re.sub(r"\W+", "_", t.caption.lower()).strip("_")[:60]: t for t in tables}
-
-
-def _csv(table: Table) -> bytes:
-    buffer = io.StringIO(newline="")
-    csv.writer(buffer, lineterminator="\n").writerows([table.columns, *table.rows])
-    return buffer.getvalue().encode()
 
 
 def _record(done: Finished) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from node_diag.errors import UsageError
 from node_diag.experiments.base import Conclusion, Experiment, Results, failures
 from node_diag.experiments.rendering import Finished, files, overview
 from node_diag.outputs.figures.style import sheet
-from node_diag.outputs.folder import put
+from node_diag.outputs.folder import put, put_all
 from node_diag.registry import EXPERIMENTS
 
 CELLS = "cells"
@@ -88,20 +88,6 @@ def _told(
 def _measure(name: str, /, **arguments: Any) -> dict[str, Any]:
     """In a worker: one cell of an experiment."""
     return EXPERIMENTS.load(name).measure(**arguments)
-
-
-def put_all(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Files by relative path, each written as a whole.
-
-    Raises:
-        UsageError: the folder cannot be written to.
-    """
-    by_folder: dict[Path, dict[str, bytes]] = {}
-    for path, content in contents.items():
-        target = folder / path
-        by_folder.setdefault(target.parent, {})[target.name] = content
-    for parent, group in by_folder.items():
-        put(parent, group)
 
 
 def check_needs(names: Sequence[str]) -> None:

@@ -23,7 +23,7 @@ class Counts:
 
     nvjp_backward: int
     saved_bytes: int
-    peak_bytes: int
+    peak_bytes: int | None
     graph_depth: int
     live_graph_depth: int
 
@@ -56,9 +56,16 @@ class _Probe:
 
 
 def count(
-    name: str, method: GradientMethod, problem: Problem, setup: Setup
+    name: str, method: GradientMethod, problem: Problem, setup: Setup, *, peak: bool = True
 ) -> tuple[MethodRun, Counts]:
     """Run a method once and count what it evaluates, saves and holds.
+
+    Args:
+        name: what it is called.
+        method: what to run.
+        problem: on what.
+        setup: how.
+        peak: whether to follow every tensor, for the bytes alive at once; it is what takes longest.
 
     Raises:
         SolveError, ProblemError: as the method does.
@@ -74,13 +81,13 @@ def count(
     with ExitStack() as stack:
         stack.enter_context(watching(depth))
         stack.enter_context(saved)
-        if not on_gpu:
+        if peak and not on_gpu:
             stack.enter_context(live)
         found = run(name, method, problem, setup, probe)
     found.solution.zs = found.solution.zs.detach()  # else the record would keep the graph
     depth.release()
-    peak = cuda_peak(problem.device) - before if on_gpu else live.peak
-    return found, Counts(probe.nvjp, saved.peak, peak, depth.total, depth.largest)
+    most = cuda_peak(problem.device) - before if on_gpu else live.peak if peak else None
+    return found, Counts(probe.nvjp, saved.peak, most, depth.total, depth.largest)
 
 
 def _buffers(problem: Problem) -> list[Tensor]:

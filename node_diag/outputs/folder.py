@@ -78,6 +78,20 @@ def put(folder: Path, files: Mapping[str, bytes]) -> None:
         raise _unwritable(folder, error) from error
 
 
+def put_all(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """As :func:`put`, by relative path.
+
+    Raises:
+        UsageError: it cannot be written to.
+    """
+    by_folder: dict[Path, dict[str, bytes]] = {}
+    for path, content in contents.items():
+        target = folder / path
+        by_folder.setdefault(target.parent, {})[target.name] = content
+    for parent, group in by_folder.items():
+        put(parent, group)
+
+
 def prune(folder: Path, keep: Collection[str]) -> None:
     """Remove the reports of an earlier run of problems that the finished one does not have."""
     for path in folder.iterdir():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,6 +27,12 @@ class Table:
     rows: Sequence[tuple[str, ...]]
     words: frozenset[int] = frozenset({0})
     note: str = ""
+
+    def csv(self) -> bytes:
+        """All rows under the headings."""
+        buffer = io.StringIO(newline="")
+        csv.writer(buffer, lineterminator="\n").writerows([self.columns, *self.rows])
+        return buffer.getvalue().encode()
 
 
 def stride(length: int, most: int) -> int:

@@ -1,0 +1,133 @@
+"""``node-diag sweep``: a grid of gradients, what they cost, and which one to take."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from node_diag.commands import options, printing
+from node_diag.commands.options import Format
+
+if TYPE_CHECKING:
+    from node_diag.session import Job
+    from node_diag.sweep.axes import Axis
+
+
+def sweep(  # noqa: PLR0913 - one parameter for each option
+    problem: options.Problem,
+    over: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME=VALUES",
+            help="What is varied: an option of check, an argument of the problem, or method; "
+            "rtol=1e-3:1e-9:7, mu=1:5:5 or solver=rk23,dopri5. Repeatable.",
+        ),
+    ],
+    set_: options.Set = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option("--method", "-m", help="Gradient methods. [default: adjoint,aca,naive]"),
+    ] = None,
+    solver: Annotated[str | None, typer.Option(help="[default: dopri5]")] = None,
+    rtol: Annotated[float | None, typer.Option(help="[default: 1e-5]")] = None,
+    atol: Annotated[float | None, typer.Option(help="[default: rtol]")] = None,
+    step_size: Annotated[float | None, typer.Option(help="For fixed-step solvers.")] = None,
+    max_steps: Annotated[
+        int | None, typer.Option(help="Give a solve up after so many trials. [default: 100000]")
+    ] = None,
+    dtype: Annotated[str | None, typer.Option(help="[default: float64]")] = None,
+    device: Annotated[str | None, typer.Option(help="[default: cpu]")] = None,
+    seed: Annotated[int | None, typer.Option(help="[default: 0]")] = None,
+    target_error: Annotated[
+        float | None,
+        typer.Option(help="Gradient error the cheapest setting has to meet. [default: 1e-3]"),
+    ] = None,
+    times: Annotated[
+        bool,
+        typer.Option(
+            "--times", help="Take times too, afterwards, one setting at a time with nothing else."
+        ),
+    ] = False,
+    repeat: Annotated[
+        int | None, typer.Option(help="Runs that times are medians of. [default: what fits]")
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(help="Processes that work side by side; 0: one for each core.")
+    ] = 0,
+    report_dir: Annotated[
+        Path | None, typer.Option(help="Folder. [default: reports/sweep-<problem>/<time>]")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the sweep in --report-dir.")
+    ] = False,
+    output_format: options.OutputFormat = Format.table,
+    open_: options.Open = False,
+    config: options.Configuration = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    no_color: options.NoColor = False,
+) -> None:
+    """Run gradient methods over a grid of settings, and show how much accuracy costs how much work.
+
+    Every finished setting is saved at once: interrupted at any moment, the same command with
+    --resume goes on. A setting that fails is a result. Exit codes: 0 it was swept, 2 could not run.
+    """
+    from node_diag import session
+    from node_diag.cells import local
+    from node_diag.complaints import complaints
+    from node_diag.errors import UsageError
+    from node_diag.streams import Streams
+    from node_diag.sweep import axes, running
+
+    complaints.verbose = verbose
+    varied, methods = axes.parse(over)
+    if methods and method:
+        raise UsageError("methods are given twice, by --method and by --over method")
+    flags = {
+        "methods": method or methods,
+        "solver": solver,
+        "rtol": rtol,
+        "atol": atol,
+        "step_size": step_size,
+        "max_steps": max_steps,
+        "dtype": dtype,
+        "device": device,
+        "seed": seed,
+        "target_error": target_error,
+        "repeat": repeat,
+    }
+    (job,) = session.plan(problem, set_ or [], flags, config).jobs
+    if resume and report_dir is None:
+        raise UsageError("--resume goes on in a folder: name it with --report-dir")
+    folder = report_dir or session.default_folder(f"sweep-{job.name}")
+    streams = Streams(no_color=no_color, quiet=quiet)
+    plan = running.Plan(job, varied, times, _command(job, varied, times))
+    complaints.kept = f"{folder} holds what was finished; go on with --resume --report-dir {folder}"
+    with streams.progress() as told:
+        found = running.sweep(plan, folder, told, lambda n: local(n or workers), resume=resume)
+        told("writing the report")
+        from node_diag.outputs.folder import put_all
+        from node_diag.sweep import showing
+
+        put_all(folder, showing.files(found))
+    if output_format is Format.json:
+        printing.print_lines([found.model_dump_json(indent=1)])
+    else:
+        printing.print_lines(showing.lines(found))
+    printing.print_folder("report", folder, output_format, streams)
+    if open_:
+        printing.open_page(folder / showing.PAGE, streams)
+
+
+def _command(job: Job, varied: Sequence[Axis], times: bool) -> str:
+    """The line that does the same again."""
+    from node_diag.command_line import command_line
+
+    line = command_line(job.spec, job.overrides, job.resolved.config, job.resolved.sources)
+    words = [word for axis in varied for word in ("--over", axis.text)]
+    last = ["--times"] if times else []
+    return f"{line.replace('node-diag check', 'node-diag sweep', 1)} {shlex.join([*words, *last])}"

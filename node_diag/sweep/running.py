@@ -1,0 +1,225 @@
+"""A sweep from its axes to its folder; what is finished stays finished."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from node_diag import __version__
+from node_diag.cells import FAILED, Cell, Store, run, stamp_of
+from node_diag.config import CheckConfig, resolve
+from node_diag.diagnosis.gates import target_error
+from node_diag.errors import UsageError
+from node_diag.outputs.folder import put
+from node_diag.records.sweep import Sweep, SweepPoint
+from node_diag.registry import SOLVERS, is_file
+from node_diag.session import Job
+from node_diag.sweep.axes import OPTIONS, Axis
+
+CELLS, PLAN = "cells", "sweep.plan.json"
+"""In a sweep's folder: the finished cells; what is swept, from the start."""
+ADAPTIVE_ONLY = ("rtol", "atol", "max_step", "control", "adjoint_rtol", "adjoint_atol")
+FIXED_ONLY = ("step_size",)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to sweep.
+
+    Attributes:
+        job: the problem, and the options that all cells share.
+        axes: what is varied, the last one fastest.
+        timed: whether times are taken afterwards, one cell at a time.
+        command: the line that does the same again.
+    """
+
+    job: Job
+    axes: Sequence[Axis]
+    timed: bool
+    command: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """A point of the grid and the settings it means."""
+
+    at: dict[str, Any]
+    arguments: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """The same for the same settings, in whatever sweep."""
+        return stamp_of(json.dumps(self.arguments, sort_keys=True))
+
+
+def places(plan: Plan) -> list[Place]:
+    """Every point of the grid.
+
+    Raises:
+        UsageError: a value that an option cannot have.
+    """
+    job, given = plan.job, _given(plan)
+    found: list[Place] = []
+    for values in product(*(axis.values for axis in plan.axes)):
+        at = {axis.name: value for axis, value in zip(plan.axes, values, strict=True)}
+        options = {axis.name: at[axis.name] for axis in plan.axes if axis.is_option}
+        overrides = {axis.name: at[axis.name] for axis in plan.axes if not axis.is_option}
+        config = _config({**given, **options})
+        arguments = {
+            "spec": job.spec,
+            "overrides": {**job.overrides, **overrides},
+            "config": json.loads(config.model_dump_json()),
+        }
+        found.append(Place(at, arguments))
+    return found
+
+
+def _given(plan: Plan) -> dict[str, Any]:
+    """Options of a gradient that were asked for, whatever is varied."""
+    resolved = plan.job.resolved
+    names = (*OPTIONS, "methods", "repeat")
+    return {name: getattr(resolved.config, name) for name in names if name in resolved.sources}
+
+
+def _config(values: Mapping[str, Any]) -> CheckConfig:
+    """Options of one cell, without those its solver does not look at: what is equal is run once."""
+    solver = SOLVERS.load(SOLVERS.canonical(str(values.get("solver", "dopri5"))))
+    idle = FIXED_ONLY if solver.adaptive else ADAPTIVE_ONLY
+    return resolve({name: v for name, v in values.items() if name not in idle}, {}, None).config
+
+
+def sweep(
+    plan: Plan,
+    folder: Path,
+    told: Callable[[str], None],
+    executors: Callable[[int], Executor],
+    *,
+    resume: bool,
+) -> Sweep:
+    """Run what is not finished yet, and gather everything.
+
+    Args:
+        plan: what to sweep.
+        folder: where finished cells go at once.
+        told: what is being done.
+        executors: gives an executor for so many workers (0: as many as there are).
+        resume: go on in a folder that holds a part of this sweep.
+
+    Raises:
+        UsageError: the folder holds something else, or a value cannot be used.
+    """
+    grid = places(plan)
+    _begin(folder, plan, resume=resume)
+    points: dict[str, dict[str, dict[str, Any]]] = {}
+    unique = {place.key: place for place in grid}
+    for what, alone in (("counts", False), ("times", True)):
+        if what == "times" and not plan.timed:
+            break
+        cells = [Cell(key, place.arguments, alone) for key, place in unique.items()]
+        store = Store(folder / CELLS / what, _stamp(plan))
+        results = run(cells, functools.partial(_measure, what), store, executors)
+        for done, (cell, result) in enumerate(results, 1):
+            told(f"{what}: {done} of {len(cells)} settings")
+            _merge(points.setdefault(cell.key, {}), result, plan)
+    return _gathered(plan, grid, points)
+
+
+def _measure(what: str, /, **arguments: Any) -> dict[str, Any]:
+    """In a worker."""
+    from node_diag.sweep import measure
+
+    return getattr(measure, what)(**arguments)
+
+
+def _merge(into: dict[str, dict[str, Any]], result: Mapping[str, Any], plan: Plan) -> None:
+    if FAILED in result:
+        for name in plan.job.resolved.config.labels:
+            into.setdefault(name, {"status": "failed", "failure": result[FAILED]})
+        return
+    for name, fields in result["methods"].items():
+        into.setdefault(name, {}).update(fields)
+
+
+def _gathered(
+    plan: Plan, grid: Sequence[Place], found: Mapping[str, Mapping[str, Mapping[str, Any]]]
+) -> Sweep:
+    points = [
+        SweepPoint(at=place.at, method=name, **found[place.key][name])
+        for place in grid
+        for name in plan.job.resolved.config.labels
+    ]
+    config = plan.job.resolved.config
+    target = target_error(config)
+    return Sweep(
+        version=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=plan.command,
+        problem=plan.job.name,
+        spec=plan.job.spec,
+        overrides=dict(plan.job.overrides),
+        options={k: v for k, v in _given(plan).items() if k != "methods"},
+        varied_options=[axis.name for axis in plan.axes if axis.is_option],
+        axes={axis.name: list(axis.values) for axis in plan.axes},
+        methods=dict(zip(config.labels, config.methods, strict=True)),
+        target_error=target,
+        points=points,
+        cheapest=cheapest(points, target),
+        front=list(front(points)),
+    )
+
+
+def cheapest(points: Sequence[SweepPoint], target: float) -> int | None:
+    """The point that certainly meets the target with the fewest evaluations of f."""
+    meets = [
+        (point.nfe, point.worst, i)
+        for i, point in enumerate(points)
+        if point.nfe is not None and point.worst is not None and point.worst <= target
+    ]
+    return min(meets)[2] if meets else None
+
+
+def front(points: Sequence[SweepPoint]) -> Iterator[int]:
+    """Points that none beats in both error and evaluations, the cheapest first."""
+    known = [
+        (point.nfe, point.error, i)
+        for i, point in enumerate(points)
+        if point.nfe is not None and point.error is not None and point.error >= 0
+    ]
+    least = float("inf")
+    for _, error, i in sorted(known):
+        if error < least:
+            least = error
+            yield i
+
+
+def _stamp(plan: Plan) -> str:
+    """What cells depend on besides their arguments: this version, and the files of the user."""
+    files = [plan.job.spec, *plan.job.resolved.config.methods]
+    paths = [
+        Path(name.rsplit(":", 1)[0] if ":" in name else name) for name in files if is_file(name)
+    ]
+    texts = [path.read_text(encoding="utf-8") for path in paths if path.is_file()]
+    return stamp_of(__version__, *texts)
+
+
+def _begin(folder: Path, plan: Plan, *, resume: bool) -> None:
+    """Make sure, before anything is computed, that results can be kept, and are these."""
+    present = folder.exists() and any(folder.iterdir()) if folder.is_dir() else folder.exists()
+    if present and not (folder / PLAN).is_file():
+        raise UsageError(
+            f"'{folder}' holds something that is no sweep; choose another folder with --report-dir"
+        )
+    if present and not resume:
+        raise UsageError(
+            f"'{folder}' holds a sweep already; pass --resume to go on with it, or choose another "
+            "folder with --report-dir"
+        )
+    record = {"command": plan.command, "problem": plan.job.name}
+    put(folder, {PLAN: (json.dumps(record, indent=1) + "\n").encode()})
