@@ -21,6 +21,7 @@ from node_diag.gradients.lookup import method_of
 from node_diag.layout import State
 from node_diag.outputs.base import write
 from node_diag.outputs.notebook import summary_html
+from node_diag.outputs.terminal import summary_text
 from node_diag.pipeline import Request, run_check
 from node_diag.preparation import make_setup
 from node_diag.problem import Dynamics, Loss, Problem
@@ -32,8 +33,12 @@ from node_diag.solvers.solution import Solution
 class Report(records.Report):
     """A finished check: all fields of report.json, ``passed``, ``to_json()``, ``write(folder)``.
 
-    In a notebook it shows its verdict, the methods and the findings.
+    In a notebook it shows its verdict, the methods and the findings; printed, what the command prints.
     """
+
+    def __str__(self) -> str:
+        """What the command prints, without colours."""
+        return summary_text(self)
 
     def _repr_html_(self) -> str:
         return summary_html(self)
@@ -213,8 +218,7 @@ class Captured:
     def check(self, methods: Sequence[str] | None = None, **options: Any) -> Report:
         """Check that call: see :func:`check`. By default beside torchdiffeq's backprop and aca."""
         problem = self.problem
-        own = "captured" if problem.call.is_adjoint else "captured-backprop"
-        return check(problem, methods or (own, "torchdiffeq", "aca"), **options)
+        return check(problem, methods or (problem.call.checked_by, "torchdiffeq", "aca"), **options)
 
 
 @contextmanager

@@ -37,14 +37,19 @@ def _literal(text: str) -> Any:
     return value if isinstance(value, int | float | str | bool | list | tuple | dict) else text
 
 
+def assignment(name: str, value: Any) -> str:
+    """``NAME=VALUE`` that is read as this value: a text that looks like a number gets quotes."""
+    is_word = isinstance(value, str) and _literal(value) == value
+    return f"{name}={value}" if is_word else f"{name}={value!r}"
+
+
 def command_line(
     spec: str, overrides: Mapping[str, Any], config: CheckConfig, sources: Mapping[str, str]
 ) -> str:
     """The line that runs the same check again, wherever a value came from."""
     words = ["node-diag", "check", spec]
     for name, value in overrides.items():
-        is_word = isinstance(value, str) and _literal(value) == value
-        words += ["--set", f"{name}={value}" if is_word else f"{name}={value!r}"]
+        words += ["--set", assignment(name, value)]
     return shlex.join([*words, *options(config, sources)])
 
 

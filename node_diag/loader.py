@@ -52,7 +52,10 @@ def _captured(spec: str, overrides: dict[str, Any]) -> Problem:
     unknown = set(overrides) - {"call", "args"}
     if unknown:
         raise UsageError(f"--set {unknown.pop()}: a captured script takes call=N and args='…' only")
-    call = run_script(script, str(overrides.get("args", "")), int(overrides.get("call", 1)))
+    number = overrides.get("call", 1)
+    if not isinstance(number, int):
+        raise UsageError(f"--set call={number}: it is a number, counted from 1")
+    call = run_script(script, str(overrides.get("args", "")), number)
     problem = problem_of(call, Path(script).stem)
     problem.source, problem.arguments = spec, overrides
     return problem

@@ -45,6 +45,7 @@ class Problem:
             copies of both.
         call: the library's call it was captured from, see :mod:`.capturing.problem`.
         settings: options of a check that it comes with, where no others are asked for.
+        remarks: of those, how they are not quite what it came from.
         computes_in: another precision than its own, see :mod:`.promotion`; None in its own.
 
     Raises:
@@ -77,6 +78,7 @@ class Problem:
         self.source = ""
         self.call: Any = None
         self.settings: dict[str, Any] = {}
+        self.remarks: dict[str, str] = {}
         self.arguments: dict[str, Any] = {}
         for what, function in (("func", func), ("loss", loss)):
             if isinstance(function, type):
@@ -168,7 +170,7 @@ class Problem:
             autonomous=self.autonomous,
         )
         other.source, other.arguments = self.source, self.arguments
-        other.call, other.settings = self.call, self.settings
+        other.call, other.settings, other.remarks = self.call, self.settings, self.remarks
         other.mutated = self.mutated
         other.computes_in = self.computes_in if dtype == self.dtype else dtype
         return other

@@ -200,7 +200,7 @@ def examine(job: Job, progress: Progress, meanwhile: Callable[[], None] = lambda
         line = command_line(job.spec, overrides, config, resolved.sources)
         asked = resolved.sources
         changed = {k: v for k, v in problem.settings.items() if getattr(config, k) == v}
-        sources = {**dict.fromkeys(changed, SUGGESTED), **asked}
+        sources = {**{k: problem.remarks.get(k, SUGGESTED) for k in changed}, **asked}
         request = Request(problem, config, job.spec, overrides, sources, line)
         return run_check(request, progress, meanwhile)
 
@@ -216,8 +216,7 @@ def captured(script: str, assignments: list[str], timeout: float | None, streams
     with streams.progress() as progress, contextlib.redirect_stdout(sys.stderr):
         progress(f"running {script}")
         with deadline(timeout, lambda: progress.stage):
-            call = load(f"{CAPTURE}{script}", parse_assignments(assignments)).call
-    return "captured" if call.is_adjoint else "captured-backprop"
+            return load(f"{CAPTURE}{script}", parse_assignments(assignments)).call.checked_by
 
 
 def describe(spec: str, assignments: list[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -14,11 +15,15 @@ class Call:
 
     Attributes:
         name: ``odeint`` or ``odeint_adjoint``.
-        func, y0, t: its arguments; y0 and t cut from the graph.
+        func, y0, t: its arguments; y0 and t cut from the graph, func as it was when the gradient
+            arrived.
         arguments: its keyword arguments.
         number: it was the n-th call whose result can be differentiated.
-        adjoint_params: names of the parameters it was told to differentiate; empty: all.
+        leaves: of a function, the tensors it closes over that require a gradient, by name.
+        values: what they were.
+        adjoint_params: names of the parameters it was told to differentiate; None: not told.
         cotangents: ∂L/∂y at all times, for every part of a tuple state, once they have arrived.
+        autocast: (device type, dtype) it ran under, if any.
     """
 
     name: str
@@ -26,9 +31,12 @@ class Call:
     y0: Any
     t: Tensor
     arguments: dict[str, Any]
-    number: int
-    adjoint_params: list[str] = field(default_factory=list[str])
+    number: int = 0
+    leaves: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+    values: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+    adjoint_params: list[str] | None = None
     cotangents: list[Tensor] = field(default_factory=list[Tensor])
+    autocast: tuple[str, torch.dtype] | None = None
 
     @property
     def is_adjoint(self) -> bool:
@@ -39,3 +47,13 @@ class Call:
     def method(self) -> str:
         """Torchdiffeq's solver."""
         return self.arguments.get("method") or "dopri5"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Torchdiffeq's ``options``."""
+        return self.arguments.get("options") or {}
+
+    @property
+    def checked_by(self) -> str:
+        """The gradient method that makes this call again."""
+        return "captured" if self.is_adjoint else "captured-backprop"

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from node_diag.capturing.call import Call
+from node_diag.errors import ProblemError
 from node_diag.problem import Problem
 
 LEAST_FLOAT32 = 1e-6
@@ -29,8 +30,17 @@ SOLVERS = {
 """torchdiffeq's name → ours."""
 
 
+FIXED = ("euler", "midpoint", "heun", "rk4")
+NO_TOLERANCE = 1e-12
+"""What stands for a tolerance of zero."""
+
+
 def problem_of(call: Call, name: str) -> Problem:
-    """The problem whose gradient the call computed: same f, z0, times; L = Σ_k w_k · z(t_k)."""
+    """The problem whose gradient the call computed: same f, z0, times; L = Σ_k w_k · z(t_k).
+
+    Raises:
+        ProblemError: its state is of a precision that is not checked.
+    """
     weights = [w[1:] for w in call.cotangents]  # what arrives at t0 is z0's own, whoever solves
 
     def loss(zs: Any) -> Tensor:
@@ -38,56 +48,109 @@ def problem_of(call: Call, name: str) -> Problem:
         products = [(w.to(z) * z).sum() for w, z in zip(weights, parts, strict=True)]
         return torch.stack(products).sum()
 
+    first = _first(call)
+    if first.dtype not in (torch.float32, torch.float64):
+        raise ProblemError(
+            f"the state of the captured call is {str(first.dtype).removeprefix('torch.')}; what "
+            "can be checked is float32 and float64"
+        )
+    remarks = remarks_of(call)
     found = Problem(
         call.func,
         call.y0,
         [float(t) for t in call.t],
         loss,
         name=name,
-        params=_params(call),
-        description=f"call {call.number} of torchdiffeq.{call.name} in {name}",
+        params=None if isinstance(call.func, nn.Module) else call.leaves,
+        description="; ".join(
+            [
+                f"call {call.number} of torchdiffeq.{call.name} in {name}, with the gradient that "
+                "arrived at its states: the loss here is their product with it, not the script's",
+                *remarks.values(),
+            ]
+        ),
     )
+    if call.leaves:  # what they were at the time; they may have changed since
+        found = found.to(found.dtype, found.device, copy=True)
+        with torch.no_grad():
+            for leaf, value in call.values.items():
+                found.params[leaf].copy_(value)
     found.call = call
-    found.settings = settings_of(call)
+    found.settings, found.remarks = settings_of(call), remarks
     return found
-
-
-def _params(call: Call) -> dict[str, Tensor] | None:
-    """Of a function those that were named as adjoint_params; a module has its own."""
-    if isinstance(call.func, nn.Module):
-        return None
-    given = cast("Sequence[Tensor]", call.arguments.get("adjoint_params") or ())
-    return {f"adjoint_params[{i}]": p for i, p in enumerate(given) if p.requires_grad}
 
 
 def settings_of(call: Call) -> dict[str, Any]:
-    """Options of a check that are those of the call."""
-    given = call.arguments
-    first = call.y0[0] if isinstance(call.y0, tuple) else call.y0
-    rtol, atol = _least(given.get("rtol"), 1e-7), _least(given.get("atol"), 1e-9)
+    """Options of a check that are those of the call, or as near to them as there are."""
+    given, first = call.arguments, _first(call)
+    rtol, atol = _tolerance(given.get("rtol"), 1e-7), _tolerance(given.get("atol"), 1e-9)
     if first.dtype is torch.float32:  # its roundings alone are more than that, and ours sees it
         rtol, atol = max(rtol, LEAST_FLOAT32), max(atol, LEAST_FLOAT32 / 10)
-    found = {
+    found: dict[str, Any] = {
         "solver": SOLVERS.get(call.method, "dopri5"),
         "rtol": rtol,
         "atol": atol,
-        "adjoint_rtol": _least(given.get("adjoint_rtol"), rtol),
-        "adjoint_atol": _least(given.get("adjoint_atol"), atol),
+        "adjoint_rtol": _tolerance(given.get("adjoint_rtol"), rtol),
+        "adjoint_atol": _tolerance(given.get("adjoint_atol"), atol),
         "dtype": str(first.dtype).removeprefix("torch."),
         "device": str(first.device),
     }
-    options = given.get("options") or {}
-    if found["solver"] not in ("euler", "midpoint", "heun", "rk4"):
-        if "max_step" in options:
-            found["max_step"] = float(options["max_step"])
-    else:
-        size = options.get("step_size")
-        gaps = call.t[1:] - call.t[:-1]
-        found["step_size"] = float(gaps.abs().max() if size is None else size)
+    if found["solver"] in FIXED:
+        found["step_size"] = _step_size(call)
+    elif "max_step" in call.options:
+        found["max_step"] = float(call.options["max_step"])
     return found
 
 
-def _least(value: Any, default: float) -> float:
+def remarks_of(call: Call) -> dict[str, str]:
+    """Where the settings of a check are not those of the call, by option."""
+    found: dict[str, str] = {}
+    own = settings_of(call)
+    if call.method not in SOLVERS:
+        found["solver"] = (
+            f"the call's solver {call.method} is none of ours: the other methods use dopri5"
+        )
+    for name, usual in (("rtol", 1e-7), ("atol", 1e-9)):
+        text = _text(call.arguments.get(name, usual))
+        if text != _text(own[name]):
+            found[name] = f"the call's {name} is {text}: the other methods use {own[name]:g}"
+    if call.method in SOLVERS and "grid_constructor" in call.options:
+        found["step_size"] = (
+            f"the call's grid_constructor is its own: the other methods use steps of "
+            f"{own['step_size']:g}"
+        )
+    if call.autocast is not None:
+        what = str(call.autocast[1]).removeprefix("torch.")
+        found["dtype"] = f"the call ran under autocast to {what}: the other methods do not"
+    return found
+
+
+def _first(call: Call) -> Tensor:
+    return call.y0[0] if isinstance(call.y0, tuple) else call.y0
+
+
+def _step_size(call: Call) -> float:
+    """The longest step of its grid."""
+    ends = call.t
+    if (construct := call.options.get("grid_constructor")) is not None:
+        ends = construct(call.func, call.y0, call.t)
+    elif (size := call.options.get("step_size")) is not None:
+        return float(size)
+    return float((ends[1:] - ends[:-1]).abs().max())
+
+
+def _tolerance(value: Any, usual: float) -> float:
+    """One number for a tolerance that may be one for every entry or part."""
+    if value is None:
+        return usual
     if isinstance(value, Tensor):
-        return float(value.min())
-    return default if value is None else float(value)
+        return max(float(value.min()), NO_TOLERANCE)
+    if isinstance(value, Sequence):
+        return min(_tolerance(one, usual) for one in cast("Sequence[Any]", value))
+    return max(float(value), NO_TOLERANCE)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Tensor) and value.numel() == 1:
+        value = float(value)
+    return f"{value:g}" if isinstance(value, float | int) else "one for every part"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from contextlib import ExitStack
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from unittest.mock import patch
@@ -22,7 +24,7 @@ def run_script(path: str, args: str = "", call: int = 1) -> Call:
     """Run a training script until the wanted call has its gradient.
 
     Args:
-        path: the script.
+        path: the script, or a module as ``python -m`` takes it.
         args: its arguments, as a shell would take them.
         call: the first call that is wanted, counting those that can be differentiated.
 
@@ -30,14 +32,16 @@ def run_script(path: str, args: str = "", call: int = 1) -> Call:
         UsageError: there is no such script, or ``call`` is no number from 1 on.
         ProblemError: it raised, or ended without such a call.
     """
-    script = Path(path)
-    if not script.is_file():
-        raise UsageError(f"there is no script '{path}'")
     if call < 1:
         raise UsageError(f"--call {call}: calls are counted from 1")
+    try:
+        words = shlex.split(args)
+    except ValueError as error:
+        raise UsageError(f"--set args={args!r}: {error}") from error
+    script, package = _found(path)
     watch = Watch(number=call, ends=True)
     with watching(watch):
-        _execute(script, shlex.split(args))
+        _execute(script, package, words, watch)
     if watch.call is None:
         raise ProblemError(_nothing(path, watch))
     return watch.call
@@ -47,7 +51,8 @@ def _nothing(path: str, watch: Watch) -> str:
     if not watch.seen:
         return (
             f"{path} ended without a call of torchdiffeq's odeint or odeint_adjoint that can be "
-            "differentiated: nothing in it required a gradient"
+            "differentiated: there was none (one with an event does not count), or nothing in it "
+            "required a gradient"
         )
     if watch.seen < watch.number:
         return f"{path} ended after {watch.seen} such calls, before call {watch.number}"
@@ -57,12 +62,29 @@ def _nothing(path: str, watch: Watch) -> str:
     )
 
 
-def _execute(script: Path, args: list[str]) -> None:
-    """As ``python script args``, up to the call that is wanted."""
+def _found(path: str) -> tuple[Path, str | None]:
+    """The file of a script or of a module, and a module's package."""
+    script = Path(path)
+    if script.is_file():
+        return script, None
+    if not path.endswith(".py") and all(part.isidentifier() for part in path.split(".")):
+        with patch.object(sys, "path", [str(Path.cwd()), *sys.path]):
+            try:
+                spec = find_spec(path)
+            except ImportError as error:
+                raise UsageError(f"there is no module '{path}': {said(error)}") from error
+        if spec is not None and spec.origin is not None and spec.origin.endswith(".py"):
+            return Path(spec.origin), spec.parent
+    raise UsageError(f"there is no script '{path}'")
+
+
+def _execute(script: Path, package: str | None, args: list[str], watch: Watch) -> None:
+    """As ``python script args`` (of a package ``python -m``), up to the call that is wanted."""
     main = ModuleType("__main__")
-    main.__file__ = str(script)
-    folder = str(script.parent.resolve())
+    main.__file__, main.__package__ = str(script), package
+    folder = str(Path.cwd() if package else script.parent.resolve())
     with ExitStack() as stack:
+        stack.callback(os.chdir, Path.cwd())  # reports go where they were asked for
         stack.enter_context(patch.object(sys, "argv", [str(script), *args]))
         # Not patch.dict, which would take out again what the script imports.
         stack.callback(sys.modules.__setitem__, "__main__", sys.modules["__main__"])
@@ -76,9 +98,18 @@ def _execute(script: Path, args: list[str]) -> None:
             exec(code, main.__dict__)
         except EnoughError:
             return
-        except SystemExit as error:
-            if error.code not in (None, 0):
-                raise ProblemError(f"{script} ended with exit code {error.code}") from error
         except BaseException as error:
             reraise_interrupt(error)
-            raise ProblemError(f"{script} raised {said(error)}") from error
+            if watch.call is not None:  # it failed behind the gradient, or made that of the end
+                return
+            if isinstance(error, SystemExit):
+                if error.code in (None, 0):
+                    return
+                raise ProblemError(f"{script} ended with exit code {error.code}") from error
+            raise ProblemError(f"{script} raised {said(error)}{_as_module(error)}") from error
+
+
+def _as_module(error: BaseException) -> str:
+    if isinstance(error, ImportError) and "no known parent package" in str(error):
+        return "; it is part of a package: name it as a module, package.module"
+    return ""

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import register_multi_grad_hook
 
 from node_diag.capturing.call import Call
+from node_diag.capturing.leaves import leaves_of
 from node_diag.errors import UsageError
 
 NAMES = ("odeint", "odeint_adjoint")
@@ -35,24 +36,29 @@ class Watch:
 
     Attributes:
         number: the first one that is wanted.
-        ends: whether the script ends as soon as its gradient arrives; else it goes on, and a copy
-            of the module is kept, since its parameters will change.
+        ends: whether the script ends as soon as its gradient has arrived.
         seen: calls that can be differentiated, so far.
         call: the one that was kept.
+        is_over: whether the backward pass in which its gradient arrived has ended.
     """
 
     number: int = 1
     ends: bool = False
     seen: int = 0
     call: Call | None = None
+    is_over: bool = False
 
     def wrap(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
         """``odeint`` or ``odeint_adjoint``, watched."""
 
         def watched(func: Any, y0: Any, t: Tensor, **arguments: Any) -> Any:
+            if self.is_over and self.ends:
+                raise EnoughError  # the script caught the first one
+            if given := arguments.get("adjoint_params"):
+                arguments["adjoint_params"] = tuple(given)  # it may be a generator
             found = original(func, y0, t, **arguments)
-            if self.call is None and arguments.get("event_fn") is None:
-                self._note(Call(name, func, y0, t, arguments, 0), found)
+            if not self.is_over and arguments.get("event_fn") is None:
+                self._note(Call(name, func, y0, t, arguments, autocast=_autocast()), found)
             return found
 
         watched.__qualname__ = f"node_diag watches {name}"
@@ -67,24 +73,29 @@ class Watch:
         if self.seen < self.number:
             return
         call.number = self.seen
-        call.adjoint_params = _named(call)
-        if not self.ends:
-            call.func = _copy(call.func)
         call.y0 = tuple(map(_cut, call.y0)) if isinstance(call.y0, tuple) else _cut(call.y0)
         call.t = _cut(call.t)
 
         def arrived(grads: Sequence[Tensor | None]) -> None:
-            if self.call is not None:
+            # A backward pass reaches the last call first; the one that is kept is the first.
+            if self.is_over or (self.call is not None and self.call.number <= call.number):
                 return
             given = dict(zip(map(id, live), grads, strict=True))
             for part in parts:
                 grad = given.get(id(part))
                 call.cotangents.append(torch.zeros_like(part) if grad is None else _cut(grad))
+            if self.call is None:
+                engine: Any = torch.autograd.Variable
+                engine._execution_engine.queue_callback(self._end)
             self.call = call
-            if self.ends:
-                raise EnoughError
+            _keep(call)
 
         register_multi_grad_hook(live, arrived)
+
+    def _end(self) -> None:
+        self.is_over = True
+        if self.ends:
+            raise EnoughError
 
 
 @contextmanager
@@ -135,14 +146,29 @@ def _replaced(function: Any, by: Callable[..., Any]) -> Generator[None]:
         del function.__globals__[by.__qualname__]
 
 
-def _named(call: Call) -> list[str]:
-    """Which of its module's parameters a call was told to differentiate; empty: all."""
+def _keep(call: Call) -> None:
+    """Hold on to the parameters as they are, and to which of them are differentiated."""
     given = call.arguments.get("adjoint_params")
-    if given is None or not isinstance(call.func, nn.Module):
-        return []
-    call.arguments["adjoint_params"] = given = tuple(given)  # it may be a generator
-    wanted = set(map(id, given))
-    return [name for name, p in call.func.named_parameters() if id(p) in wanted]
+    if isinstance(call.func, nn.Module):
+        named = dict(call.func.named_parameters())
+    else:
+        named = leaves_of(call.func, call.t[0], call.y0)
+        left = {id(p) for p in named.values()}
+        others = [p for p in given or () if p.requires_grad and id(p) not in left]
+        named |= {f"adjoint_params[{i}]": p for i, p in enumerate(others)}
+        call.leaves = named
+        call.values = {name: _cut(p) for name, p in named.items()}
+    if given is not None:
+        wanted = set(map(id, given))
+        call.adjoint_params = [name for name, p in named.items() if id(p) in wanted]
+    call.func = _copy(call.func)
+
+
+def _autocast() -> tuple[str, torch.dtype] | None:
+    for device in ("cuda", "cpu"):
+        if torch.is_autocast_enabled(device):
+            return device, torch.get_autocast_dtype(device)
+    return None
 
 
 def _cut(x: Tensor) -> Tensor:

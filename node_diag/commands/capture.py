@@ -57,13 +57,15 @@ def capture(  # noqa: PLR0913 - one parameter for each option
     Exit codes are those of check.
     """
     from node_diag import session
+    from node_diag.command_line import assignment
     from node_diag.complaints import complaints
     from node_diag.config_file import CAPTURE
     from node_diag.streams import Streams
 
     complaints.verbose, complaints.exit_zero = verbose, exit_zero
     streams = Streams(no_color=no_color, quiet=quiet)
-    asked = [f"call={call}", *([f"args={shlex.join(args)}"] if args else [])]
+    words = {"call": call, **({"args": shlex.join(args)} if args else {})}
+    asked = [assignment(name, value) for name, value in words.items()]
     found = session.captured(script, asked, timeout, streams)
     flags = {
         "methods": method or [found, "torchdiffeq", "aca"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -54,7 +55,10 @@ class GradientFunction:
         loss, gradients = cast("tuple[Any, Any]", found)
         if not isinstance(gradients, Mapping):
             raise ProblemError(f"its gradients are a {type(gradients).__name__}; {SHAPE}")
-        return _number(loss), _backward(f.problem, cast("Mapping[str, Any]", gradients))
+        value = _number(loss)
+        if not math.isfinite(value):
+            raise ProblemError(f"the loss it returned is {value}")
+        return value, _backward(f.problem, cast("Mapping[str, Any]", gradients))
 
     def _settings(self, setup: Setup) -> dict[str, Any]:
         forward = setup.forward
@@ -182,6 +186,8 @@ def _like(name: str, given: Mapping[str, Any], like: Tensor) -> Tensor:
 
 
 def _tensor(name: str, value: Any) -> Tensor:
+    if np.iscomplexobj(value) or (isinstance(value, Tensor) and value.is_complex()):
+        raise ProblemError(f"its gradient for {name} is complex; the loss is real, and so is this")
     if isinstance(value, Tensor):
         return value.detach().double().cpu()
     if isinstance(value, tuple):  # the parts of a tuple state

@@ -5,8 +5,12 @@ from __future__ import annotations
 from html import escape
 
 from node_diag.outputs.method_table import COLUMNS
+from node_diag.outputs.page import advice
 from node_diag.outputs.verdict import headline
 from node_diag.records import Finding, Report
+
+
+CELL = "padding:0.2em 0.8em 0.2em 0"
 
 
 def summary_html(report: Report) -> str:
@@ -23,13 +27,13 @@ def summary_html(report: Report) -> str:
 def _methods(report: Report) -> str:
     align = ["right" if column.is_number else "left" for column in COLUMNS]
     head = "".join(
-        f'<th style="text-align:{side}">{escape(column.heading)}</th>'
+        f'<th style="{CELL};text-align:{side}">{escape(column.heading)}</th>'
         for column, side in zip(COLUMNS, align, strict=True)
     )
     rows = "".join(
         "<tr>"
         + "".join(
-            f'<td style="text-align:{side}">{escape(column.cell(method))}</td>'
+            f'<td style="{CELL};text-align:{side}">{escape(column.cell(method))}</td>'
             for column, side in zip(COLUMNS, align, strict=True)
         )
         + "</tr>"
@@ -40,4 +44,6 @@ def _methods(report: Report) -> str:
 
 def _finding(finding: Finding) -> str:
     what = f"<strong>{escape(finding.severity)} {escape(finding.code)}</strong>"
-    return f"<p>{what} {escape(finding.message)}<br>{escape(finding.advice)}</p>"
+    words, command = advice(finding)
+    code = f" <code>{escape(command)}</code>" if command else ""
+    return f"<p>{what} {escape(finding.message)}<br>{escape(words)}{code}</p>"

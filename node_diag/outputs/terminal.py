@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from node_diag.config_file import CAPTURE
 from node_diag.outputs import comparing, gate_text, recommendation, training
 from node_diag.outputs.foreign import plain, shorten
 from node_diag.outputs.method_table import ALWAYS, COLUMNS, VERDICT, Column
@@ -50,6 +53,8 @@ _VERDICT_STYLES = {
 def print_report(report: Report, console: Console) -> None:
     """Print the whole report: header, verdict, methods, findings, gates, recommendation."""
     _print(_header(report), console)
+    if report.config.problem.startswith(CAPTURE) and report.problem.description:
+        _print(Text(plain(report.problem.description), "dim"), console)
     verdict = headline(report)
     console.print()
     _print(Text(plain(verdict.title), _VERDICT_STYLES[verdict.verdict]), console)
@@ -76,6 +81,13 @@ def print_report(report: Report, console: Console) -> None:
         _print(text, console)
         if rerun := recommendation.rerun(report):
             _print_command(rerun, console)
+
+
+def summary_text(report: Report, width: int = 100) -> str:
+    """The same as text, without colours."""
+    stream = io.StringIO()
+    print_report(report, Console(file=stream, width=width, color_system=None))
+    return stream.getvalue().rstrip()
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
@@ -162,7 +174,7 @@ def _print_methods(methods: list[MethodRecord], console: Console) -> None:
         if method.failure:
             name = shorten(method.name, _NAME_WIDTH)
             _print(Text.assemble((name, "bold red"), f" failed: {plain(method.failure)}"), console)
-    left_out = [column.name for column in COLUMNS[len(columns) :]]
+    left_out = [column.heading for column in COLUMNS[len(columns) :]]
     if left_out:
         _print(Text(f"Not shown at this width: {', '.join(left_out)}.", "dim"), console)
 

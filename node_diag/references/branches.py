@@ -9,7 +9,7 @@ from torch import Tensor
 
 from node_diag.measure.operations import Operations
 
-_SIGN = {"relu", "leaky_relu", "elu", "abs", "prelu", "threshold", "celu", "selu", "rrelu"}
+_SIGN = {"relu", "leaky_relu", "elu", "abs", "prelu", "threshold", "selu", "rrelu"}
 _RANGE = {
     *("clamp", "clamp_min", "clamp_max", "hardtanh", "relu6"),
     "hardshrink",
@@ -36,6 +36,10 @@ _CAST, _READ, TO_INTEGERS = "_to_copy", "_local_scalar_dense", "to integers"
 _WATCHED = _SIGN | _RANGE | _OUTPUT | _CHOICE | _INDEX | _BETWEEN | _EXTREME | {"softshrink", _CAST}
 
 _COMPARISON = {"gt", "lt", "ge", "le", *_CHOICE}
+
+
+SAME_SLOPE = 1e-12
+"""Of two slopes: their product was rounded."""
 
 
 class Branch(NamedTuple):
@@ -97,9 +101,15 @@ def _plain(name: str) -> str:
     return name if name == _CAST else name.rstrip("_")
 
 
+def _is_smooth(args: tuple[Any, ...]) -> bool:
+    """Whether an elu(x, alpha, scale, input_scale) has one slope at 0: celu has, selu has not."""
+    alpha, _, input_scale = (*args[1:4], *(1.0, 1.0, 1.0)[len(args[1:4]) :])
+    return abs(alpha * input_scale - 1.0) < SAME_SLOPE
+
+
 def _taken(name: str, args: tuple[Any, ...], found: Any) -> Tensor | None:
     if name in _SIGN:
-        return args[0] > 0
+        return None if name == "elu" and _is_smooth(args) else args[0] > 0
     if name in _RANGE:
         return args[0] == found if isinstance(found, Tensor) else None
     if name in _BETWEEN:

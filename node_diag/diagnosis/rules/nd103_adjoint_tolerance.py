@@ -15,6 +15,7 @@ from collections.abc import Iterable
 
 from node_diag.config import option_text
 from node_diag.diagnosis.accepted_steps import accepted_steps, explained
+from node_diag.diagnosis.left_out import left_out
 from node_diag.diagnosis.metrics import NOTICEABLE
 from node_diag.diagnosis.remedy import HALF, better, finer, seen, setting
 from node_diag.diagnosis.reverse_time import outcome
@@ -30,6 +31,8 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         path, error = method.reconstruction, continuous(method)
         if path is None or not path.measured or error is None or method.name in inherited:
             continue
+        if left_out(report, method):
+            continue  # no tolerance brings that back
         if outcome(method) == "followed" and error > NOTICEABLE:
             does = min(method.tightened, key=_error, default=None)
             what, advice = _remedy(report, error, does)

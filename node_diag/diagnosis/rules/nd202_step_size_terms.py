@@ -45,7 +45,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     for method in report.methods:
         steps = taken_by(method, ours)
         terms, total = discrete(method), continuous(method)
-        if not by_step_sizes(report, method):
+        if not by_step_sizes(report, method) or not _sees_f(report):
             continue
         if not (_visible(report, method, terms) or elsewhere(method, steps)):
             continue
@@ -78,6 +78,12 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
 def _advice(report: Report, method: MethodRecord) -> str:
     how, other = CONSTANT_STEPS.get(method.name, ("hold the step sizes constant", "aca"))
     return f"{how}: {command(report, method=other)}"
+
+
+def _sees_f(report: Report) -> bool:
+    """Whether autograd gets f right; else (ND205) what is left says nothing of step sizes."""
+    derivatives = report.inspection.derivatives if report.inspection else []
+    return all(wrong.input == "t" for wrong in derivatives)
 
 
 def _visible(report: Report, method: MethodRecord, terms: float | None) -> bool:

@@ -65,7 +65,8 @@ def _of_library(rule: Rule, report: Report, method: MethodRecord) -> Finding:
     return rule.finding(
         f"{method.name}: the derivative of the {count} steps it accepted is {taken} away from the "
         f"continuous truth, most of its error of {off_truth(method)}",
-        f"tighten the tolerance: {command(report, method=method.name, **finer(report))}",
+        f"{'make the steps smaller' if fixed(report) else 'tighten the tolerance'}: "
+        f"{command(report, method=method.name, **finer(report))}",
         method.name,
         continuous_error=continuous(method),
         error_of_its_steps=taken.off if taken else None,

@@ -12,6 +12,7 @@ What to do: where precision dominates, a smaller rtol does not help; float64 doe
 
 from collections.abc import Iterable
 
+from node_diag.diagnosis.remedy import finer, fixed
 from node_diag.diagnosis.rule import (
     Rule,
     command,
@@ -38,7 +39,9 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     main = "precision" if rounding > steps else "discretisation"
     smaller = report.config.rtol / 10
     if main == "precision":
-        advice = f"float64 removes it, a smaller rtol does not: {command(report, dtype='float64')}"
+        advice = f"float64 removes it, finer steps do not: {command(report, dtype='float64')}"
+    elif fixed(report):
+        advice = f"smaller steps remove it: {command(report, **finer(report))}"
     elif smaller < FINEST:
         advice = "a smaller rtol removes it, and that needs float64: " + command(
             report, rtol=smaller, dtype="float64"

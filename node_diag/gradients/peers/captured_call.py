@@ -9,11 +9,12 @@ from torch import Tensor
 
 from node_diag.capturing.call import Call
 from node_diag.capturing.problem import settings_of
-from node_diag.errors import UsageError
+from node_diag.errors import ProblemError, UsageError
 from node_diag.field import Field
 from node_diag.gradients.base import Setup
 from node_diag.gradients.peers.base import ShapedDynamics, Steps, name_of
 from node_diag.gradients.peers.with_torchdiffeq import (
+    REPLAYED,
     Options,
     Torchdiffeq,
     TorchdiffeqAdjoint,
@@ -23,6 +24,9 @@ from node_diag.gradients.peers.with_torchdiffeq import (
 from node_diag.layout import State
 from node_diag.solvers.solution import Settings, Solution
 from node_diag.solvers.step_map import StepMap
+
+INTERPOLATING = ("interp", "perturb")
+"""Options of fixed-step solvers that decide what is between two steps, and on which side of it."""
 
 
 class _Captured(Torchdiffeq):
@@ -61,6 +65,12 @@ class _Captured(Torchdiffeq):
     ) -> State:
         call = self.call(f)
         original: Any = getattr(torchdiffeq, self.name)
+        if call.autocast is not None:
+            raise ProblemError(
+                f"the call ran under autocast to {str(call.autocast[1]).removeprefix('torch.')}, "
+                "which is not repeated here: its own gradient is not known; the other methods show "
+                "what it is without"
+            )
         return original(func, y0, t.to(call.t.dtype), **self._arguments(call, f, setup, t))
 
     def _arguments(self, call: Call, f: Field, setup: Setup, t: Tensor) -> Options:
@@ -85,11 +95,12 @@ class CapturedBackprop(_Captured):
 
     def steps(self, f: Field, solution: Solution, setup: Setup) -> StepMap | None:
         """Its steps, taken again; not those around times at which f was said to jump."""
-        given = self.call(f).arguments.get("options") or {}
-        if not solution.grid.h or "jump_t" in given:
-            return None
+        call = self.call(f)
         method = self.method_of(f, setup.forward)
-        return TorchdiffeqReplay(solution.grid.h, method, setup.forward)
+        if not solution.grid.h or "jump_t" in call.options or method not in REPLAYED:
+            return None
+        kept = {name: call.options[name] for name in INTERPOLATING if name in call.options}
+        return TorchdiffeqReplay(solution.grid.h, method, setup.forward, kept)
 
 
 class CapturedAdjoint(_Captured, TorchdiffeqAdjoint):
@@ -99,7 +110,8 @@ class CapturedAdjoint(_Captured, TorchdiffeqAdjoint):
 
     def _arguments(self, call: Call, f: Field, setup: Setup, t: Tensor) -> Options:
         """With the parameters it differentiated, where f is a copy of its f."""
-        chosen = [f.params[name] for name in call.adjoint_params or f.params]
+        named = f.params if call.adjoint_params is None else call.adjoint_params
+        chosen = [f.params[name] for name in named if name in f.params]
         found = super()._arguments(call, f, setup, t)
         own, backward = settings_of(call), setup.backward
         for name, value in (("adjoint_rtol", backward.rtol), ("adjoint_atol", backward.atol)):

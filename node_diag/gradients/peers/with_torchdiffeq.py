@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
@@ -37,6 +37,9 @@ from node_diag.solvers.runge_kutta import FlatField, number
 from node_diag.solvers.solution import Settings
 
 Options = dict[str, Any]
+ADAPTIVE = ("dopri5", "dopri8", "bosh3", "fehlberg2", "adaptive_heun")
+REPLAYED = (*ADAPTIVE, "euler", "midpoint", "heun2", "heun3", "rk4")
+"""Solvers that can be made to take the same steps again: explicit ones of one step."""
 OF_OURS = {ours: theirs for theirs, ours in SOLVERS.items()}
 
 
@@ -48,10 +51,12 @@ class TorchdiffeqReplay(Replay):
     them whatever their error; how a state between two of them is interpolated stays its own.
     """
 
+    options: Options = field(default_factory=dict[str, Any])
+
     def __call__(self, f: FlatField, z0: Tensor, ts: Tensor) -> Tensor:
         """See :class:`.step_map.StepMap`."""
         times = ts if ts.dim() == 1 else ts[:, 0]
-        arguments = self._adaptive if self.settings.tableau.adaptive else self._fixed
+        arguments = self._adaptive if self.method in ADAPTIVE else self._fixed
         found: Any = torchdiffeq.odeint(
             everywhere(f), z0, times, method=self.method, **arguments(times)
         )
@@ -72,7 +77,7 @@ class TorchdiffeqReplay(Replay):
         def given(*_: Any) -> Tensor:
             return grid
 
-        return {"options": {"grid_constructor": given}}
+        return {"options": {**self.options, "grid_constructor": given}}
 
 
 class Torchdiffeq(LibraryMethod):

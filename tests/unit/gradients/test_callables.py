@@ -136,11 +136,16 @@ def test_what_it_raises_and_what_it_changes_is_told():
         _run(changes)
 
 
-def test_nan_is_no_gradient():
-    report = check(load("linear", {}), methods=["aca"])
-    assert report.methods[0].errors.continuous.judged < 1e-3
-    found = _run(lambda p: (math.nan, {"z0": [math.nan], "k": math.nan}))
-    assert math.isnan(float(found.gradient.params["k"]))
+def test_nan_is_no_gradient(tmp_path):
+    with pytest.raises(ProblemError, match="the loss it returned is nan"):
+        _run(lambda p: (math.nan, {"z0": [1.0], "k": 1.0}))
+    with pytest.raises(ProblemError, match="gradient for k is complex"):
+        _run(lambda p: (1.0, {"z0": [1.0], "k": 1j}))
+    path = tmp_path / "mine.py"
+    path.write_text("def mine(problem):\n    return 1.0, {'z0': [float('nan')], 'k': 1.0}\n")
+    report = check(load("linear", {}), [f"{path}:mine"], ["mine.grad_error<=1"], repeat=1)
+    assert report.methods[0].verdict != "pass"
+    assert not report.passed
 
 
 def test_a_solver_of_ones_own_is_one_line(file):

@@ -133,3 +133,19 @@ def test_a_component_that_is_zero_elsewhere_may_jump():
 def test_the_slope_of_a_remainder_is_no_switch():
     found = inspect(lambda t, z: 1 + torch.frac(3 * t).expand(1), t1=1.9)
     assert sum(one.crossings for one in found) == 5  # 3t from 0 to 5.7
+
+
+@pytest.mark.parametrize(
+    ("function", "bends"),
+    [
+        (torch.nn.functional.elu, False),
+        (lambda x: torch.nn.functional.elu(x, 0.5), True),
+        (torch.nn.functional.celu, False),
+        (lambda x: torch.nn.functional.celu(x, 0.3), False),
+        (torch.nn.functional.selu, True),
+    ],
+)
+def test_only_an_elu_with_two_slopes_has_a_kink(function, bends):
+    """Its slope is 1 above zero and alpha below; that of celu is 1 on both sides."""
+    found = inspect(lambda t, z: 1 + 0.1 * function(z), z0=(-1.0,))
+    assert [one.crossings for one in found] == ([1] if bends else [])

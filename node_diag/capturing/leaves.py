@@ -1,0 +1,70 @@
+"""The tensors a function closes over that require a gradient, and what they are called."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+DEEPEST = 2
+"""Objects inside objects in which names are looked for."""
+
+
+def leaves_of(func: Any, t: Tensor, y: Any) -> dict[str, Tensor]:
+    """Leaf tensors that require a gradient and that ``func(t, y)`` depends on, by name.
+
+    Args:
+        func: f, no module.
+        t: a time.
+        y: a state, or a tuple of parts; cut from any graph.
+    """
+    with torch.enable_grad():
+        value = func(t, y)
+    parts = value if isinstance(value, tuple | list) else (value,)
+    found: dict[int, Tensor] = {}
+    nodes: list[Any] = [part.grad_fn for part in parts if part.grad_fn is not None]
+    seen: set[Any] = set()
+    while nodes:
+        node = nodes.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if (leaf := getattr(node, "variable", None)) is not None:
+            found[id(leaf)] = leaf
+        nodes += [after for after, _ in node.next_functions if after is not None]
+    names = {id(tensor): name for name, tensor in reversed(list(_named(func, "")))}
+    called = {leaf: names.get(leaf, f"tensor_{i}") for i, leaf in enumerate(found)}
+    return {called[leaf]: tensor for leaf, tensor in found.items()}
+
+
+def _named(thing: Any, name: str, depth: int = 0) -> Iterator[tuple[str, Tensor]]:
+    """Tensors that are reachable from a function, and how."""
+    if isinstance(thing, Tensor):
+        yield name, thing
+    elif isinstance(thing, nn.Module):
+        prefix = f"{name}." if name else ""
+        yield from ((prefix + own, p) for own, p in thing.named_parameters())
+    elif depth <= DEEPEST:
+        for inner, value in _held(thing):
+            path = f"{name}.{inner}" if name and inner else name or inner
+            yield from _named(value, path, depth + 1)
+
+
+def _held(thing: Any) -> list[tuple[str, Any]]:
+    if isinstance(thing, functools.partial):
+        given = [("", thing.func), *enumerate(thing.args), *thing.keywords.items()]
+        return [(str(key), value) for key, value in given]
+    if inspect.ismethod(thing):
+        return [("", thing.__self__), ("", thing.__func__)]
+    if inspect.isfunction(thing):
+        closed = inspect.getclosurevars(thing)
+        return [*closed.nonlocals.items(), *closed.globals.items()]
+    if isinstance(thing, list | tuple):
+        return [(str(i), value) for i, value in enumerate(thing)]
+    if isinstance(thing, dict):
+        return [(str(key), value) for key, value in thing.items()]
+    return list(getattr(thing, "__dict__", {}).items())
