@@ -33,7 +33,8 @@ from node_diag.solvers.solution import Solution
 class Report(records.Report):
     """A finished check: all fields of report.json, ``passed``, ``to_json()``, ``write(folder)``.
 
-    In a notebook it shows its verdict, the methods and the findings; printed, what the command prints.
+    In a notebook it shows its verdict, the methods and the findings; as text, what the command
+    prints.
     """
 
     def __str__(self) -> str:

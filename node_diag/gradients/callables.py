@@ -186,7 +186,7 @@ def _like(name: str, given: Mapping[str, Any], like: Tensor) -> Tensor:
 
 
 def _tensor(name: str, value: Any) -> Tensor:
-    if np.iscomplexobj(value) or (isinstance(value, Tensor) and value.is_complex()):
+    if value.is_complex() if isinstance(value, Tensor) else np.iscomplexobj(value):
         raise ProblemError(f"its gradient for {name} is complex; the loss is real, and so is this")
     if isinstance(value, Tensor):
         return value.detach().double().cpu()

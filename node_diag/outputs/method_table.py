@@ -15,13 +15,11 @@ class Column:
     """One column.
 
     Attributes:
-        name: what a terminal says when it leaves the column out.
-        heading: what stands above it.
+        heading: what stands above it, and what a terminal calls it when it leaves it out.
         cell: its text for one method.
         is_number: whether it is set flush right.
     """
 
-    name: str
     heading: str
     cell: Callable[[MethodRecord], str]
     is_number: bool = True
@@ -39,26 +37,23 @@ def _reconstruction(method: MethodRecord) -> str:
     return scientific(method.reconstruction.max_error)
 
 
-METHOD = Column("method", "method", lambda m: m.name, is_number=False)
-VERDICT = Column("verdict", "verdict", method_word, is_number=False)
+METHOD = Column("method", lambda m: m.name, is_number=False)
+VERDICT = Column("verdict", method_word, is_number=False)
 CONTINUOUS = Column(
-    "continuous error",
     "vs continuous truth",
     lambda m: error_text(m.errors.continuous if m.errors else None),
 )
 DISCRETE = Column(
-    "discrete error",
     "vs discrete truth",
     lambda m: error_text(m.errors.discrete if m.errors else None),
 )
-RECONSTRUCTION = Column("reconstruction error", "state error", _reconstruction)
+RECONSTRUCTION = Column("state error", _reconstruction)
 NFE = Column(
-    "f evaluations",
     "nfe fwd + bwd",
     _cost(lambda c: f"{count(c.nfe_forward)} + {count(c.nfe_backward)}"),
 )
-SAVED = Column("saved bytes", "saved", _cost(lambda c: size(c.saved_bytes)))
-TIME = Column("time", "time", _cost(lambda c: duration(c.forward_s + c.backward_s)))
+SAVED = Column("saved", _cost(lambda c: size(c.saved_bytes)))
+TIME = Column("time", _cost(lambda c: duration(c.forward_s + c.backward_s)))
 
 COLUMNS = (METHOD, VERDICT, CONTINUOUS, DISCRETE, RECONSTRUCTION, NFE, SAVED, TIME)
 """From the one that matters most; the last ones are the first to go where there is no room."""

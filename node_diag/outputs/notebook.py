@@ -9,7 +9,6 @@ from node_diag.outputs.page import advice
 from node_diag.outputs.verdict import headline
 from node_diag.records import Finding, Report
 
-
 CELL = "padding:0.2em 0.8em 0.2em 0"
 
 

@@ -9,9 +9,10 @@ that follows from them are those of :mod:`.frame`.
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from node_diag.references.frame import MISSED, block_sizes, error_bound, random_
 from node_diag.references.linearize import Linearized
 from node_diag.references.pieces import cross, smooth_pieces
 
+Rhs = Callable[[float, Vector], Vector]
 DIRECTIONS = 4
 RTOL = 1e-11
 AGREE = 1e-8
@@ -84,19 +86,20 @@ def flow(
     lines: Vector,
     times: Sequence[float],
     rtol: float = RTOL,
+    most: int | None = None,
 ) -> tuple[Vector, Vector]:
     """Z (K, D) and S v for every line v (m, D + P), (K, m, D), at times[1:]; times[0] is t0.
 
     Raises:
         ProblemError: f has no forward-mode derivative.
-        NoReferenceError: the solve does not stay finite.
+        NoReferenceError: the solve does not stay finite, or takes more than ``most`` evaluations.
     """
     n, m = system.n_state, len(lines)
     # S v is measured against the size v has: tolerances are relative to it.
     reach = np.array([norm(line) for line in lines])
     unit = lines / reach[:, None]
     y = np.concatenate([problem.flat_z0().numpy(), unit[:, :n].ravel()])
-    rhs = _rhs(problem, system, unit)
+    rhs = _limited(_rhs(problem, system, unit), most)
     sizes = np.concatenate([np.full(n, system.size), np.ones(m * n)])
     states, found = list[Vector](), list[Vector]()
     with warnings.catch_warnings():  # forward_ad loads what torch itself calls deprecated
@@ -114,7 +117,18 @@ def flow(
     return np.stack(states), np.stack(found)
 
 
-def _rhs(problem: Problem, system: Linearized, lines: Vector):  # noqa: ANN202 - a closure
+def _limited(rhs: Rhs, most: int | None) -> Rhs:
+    calls = itertools.count(1)
+
+    def inner(t: float, y: Vector) -> Vector:
+        if most is not None and next(calls) > most:
+            raise NoReferenceError(f"{most} evaluations of the sensitivities were not enough")
+        return rhs(t, y)
+
+    return inner
+
+
+def _rhs(problem: Problem, system: Linearized, lines: Vector) -> Rhs:
     n, m = system.n_state, len(lines)
     parts = slices(problem)
     seeds = [

@@ -197,3 +197,148 @@ def test_a_change_of_the_script_can_be_tried_before_it_is_made(asked, meant):
     costs = [report.methods[0].cost for report in (tried, done)]
     assert costs[0].nfe_forward == costs[1].nfe_forward
     assert costs[0].nfe_backward == costs[1].nfe_backward
+
+
+def _check_of(node_diag, tmp_path, text, *arguments):
+    """The record of a captured script, and what was printed."""
+    (tmp_path / "train.py").write_text("import torch\nfrom torchdiffeq import *\n" + text)
+    done = node_diag("capture", "--report-dir", "out", "--force", "--report", "json", "train.py",
+                     *arguments)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads((tmp_path / "out" / "report.json").read_text()), done.stdout
+
+
+TWO = """
+torch.manual_seed(0)
+f = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2)).double()
+class F(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = f
+    def forward(self, t, y):
+        return self.net(y)
+y0, t = torch.ones(2).double(), torch.tensor([0., 1.]).double()
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [("", []), ("f[2].parameters()", ["net.0.bias", "net.0.weight"]),
+     ("()", ["net.0.bias", "net.0.weight", "net.2.bias", "net.2.weight"])],
+)  # fmt: skip
+def test_what_adjoint_params_leaves_out_is_named(node_diag, tmp_path, given, missing):
+    call = f"odeint_adjoint(F(), y0, t{f', adjoint_params={given}' if given else ''})"
+    z0 = "y0.requires_grad_()\n"
+    record, _ = _check_of(node_diag, tmp_path, f"{TWO}{z0}{call}[1].square().sum().backward()")
+    found = [x for x in record["findings"] if x["code"] == "ND212"]
+    assert [sorted(x["evidence"]["tensors"]) for x in found] == ([missing] if missing else [])
+    assert not any(x["code"] == "ND103" for x in record["findings"])
+
+
+@pytest.mark.parametrize("held", ["net", "partial", "method", "object"])
+def test_an_f_that_is_no_module_brings_its_tensors(node_diag, tmp_path, held):
+    """The parameters of a net are found in closures, partials, bound methods and objects."""
+    call = {
+        "net": "lambda t, y: f(y)",
+        "partial": "__import__('functools').partial(lambda net, t, y: net(y), f)",
+        "method": "F().forward",
+        "object": "type('O', (), {'__call__': lambda self, t, y: self.inner(y), 'inner': None})()",
+    }[held]
+    setup = f"g = {call}\n" + ("g.inner = f\n" if held == "object" else "")
+    record, _ = _check_of(
+        node_diag, tmp_path, f"{TWO}{setup}odeint(g, y0, t)[1].square().sum().backward()"
+    )
+    assert sorted(record["problem"]["params"].values()) == [[2], [2, 3], [3], [3, 2]]
+    own = record["methods"][0]
+    assert own["name"] == "captured-backprop"
+    # Tolerances 1e-7 and 1e-9 of a smooth flow over one unit of time.
+    assert own["errors"]["continuous"]["relative_l2"] < 1e-5
+    assert any("0.weight" in name for name in record["problem"]["params"])
+
+
+def test_of_several_calls_in_one_loss_the_wanted_one_is_kept(node_diag, tmp_path):
+    text = (
+        TWO
+        + "y = y0\nfor end in (1., 2., 3.):\n    y = odeint(F(), y, end * t)[1]\ny.sum().backward()"
+    )
+    for number in (1, 2):
+        (tmp_path / "train.py").write_text("import torch\nfrom torchdiffeq import *\n" + text)
+        done = node_diag("capture", "--call", str(number), "--report-dir", "out", "--force",
+                         "--report", "json", "-q", "train.py")  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        record = json.loads((tmp_path / "out" / "report.json").read_text())
+        assert record["problem"]["ts"] == [0.0, float(number)]
+
+
+def test_the_parameters_are_those_of_the_call(node_diag, tmp_path):
+    """Whatever the script does after its loop was ended."""
+    text = TWO + (
+        "k = torch.tensor(2.0).double().requires_grad_()\n"
+        "try:\n    odeint(lambda t, y: -k * y, y0, t)[1].sum().backward()\n"
+        "except BaseException:\n    k.data.fill_(7.0)\n    raise SystemExit(1)\n"
+    )
+    record, _ = _check_of(node_diag, tmp_path, text)
+    # L = Σ y0 e^(−k): dL/dk = −2 e^(−2).
+    (found,) = record["references"]["continuous"]["gradient"]["params"].values()
+    assert found == pytest.approx([-2 * 2.718281828459045**-2], rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "options",
+    ["method='heun3', options={'step_size': .1}", "method='dopri8'",
+     "method='rk4', options={'step_size': .3, 'interp': 'cubic'}"],
+)  # fmt: skip
+def test_every_explicit_solvers_steps_are_taken_again_as_they_were(node_diag, tmp_path, options):
+    text = TWO + (
+        "y0.requires_grad_()\nt = torch.linspace(0, 1, 4).double()\n"
+        f"odeint(F(), y0, t, {options}).square().sum().backward()"
+    )
+    record, printed = _check_of(node_diag, tmp_path, text)
+    own = record["methods"][0]["errors"]["discrete"]
+    # torchdiffeq leaves its starting step in the graph of adaptive solves, at 1e-7 next to nothing.
+    assert own["relative_l2"] < (1e-6 if "dopri8" in options else own["uncertainty"] + 1e-12)
+    assert ("the other methods use dopri5" in " ".join(printed.split())) == ("rk4" not in options)
+
+
+def test_what_the_others_do_otherwise_is_said(node_diag, tmp_path):
+    text = TWO.replace(".double()", "") + "odeint(F(), y0, t)[1].sum().backward()"
+    record, printed = _check_of(node_diag, tmp_path, text)
+    assert "the call's rtol is 1e-07: the other methods use 1e-06" in " ".join(printed.split())
+    assert "1e-07" in record["config"]["sources"]["rtol"]
+    assert record["config"]["dtype"] == "float32"
+
+
+def test_a_module_of_a_package_and_its_arguments_as_they_were_typed(node_diag, tmp_path):
+    package = tmp_path / "exp"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "net.py").write_text("rate = 2.0\n")
+    (package / "train.py").write_text(
+        "import sys, torch\nfrom torchdiffeq import odeint\nfrom .net import rate\n"
+        "assert sys.argv[1:] == ['1e-3', 'a b', 'true'], sys.argv\n"
+        "k = torch.tensor(rate).double().requires_grad_()\n"
+        "y = odeint(lambda t, y: -k * y, torch.ones(1).double(), torch.tensor([0., 1.]).double())\n"
+        "y[1].sum().backward()\n"
+    )
+    arguments = ("1e-3", "a b", "true")
+    done = node_diag("capture", "--report-dir", "out", "exp.train", *arguments)
+    assert done.returncode == 0, done.stderr
+    done = node_diag("capture", "--report-dir", "out2", "exp/train.py", *arguments)
+    assert done.returncode == 2
+    assert "name it as a module, package.module" in done.stderr
+    alone = tmp_path / "one.py"
+    alone.write_text("import sys\nassert sys.argv[1:] == ['1e-3'], sys.argv\nraise SystemExit(7)\n")
+    assert "exit code 7" in node_diag("capture", "one.py", "1e-3").stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--set", "call=x"), "--set call=x: it is a number, counted from 1"),
+        (("--set", "args='unclosed"), "No closing quotation"),
+    ],
+)
+def test_what_is_set_wrong_is_told(node_diag, script, arguments, words):
+    done = node_diag("check", "capture:train.py", *arguments, "-q")
+    assert done.returncode == 2
+    assert words in done.stderr

@@ -243,6 +243,10 @@ PAIRS: dict[str, tuple[Scenario, Scenario]] = {
         Scenario(ripple, ACA),
         Scenario(ripple, {**ACA, "rtol": 1e-10}),
     ),
+    "ND212": (
+        Scenario(decay(), {**ACA, "methods": ["{wrong}:without_k"]}),
+        Scenario(decay(), {**ACA, "methods": ["{wrong}:with_k"]}),
+    ),
     "ND301": (
         Scenario(SQRT, ACA),
         Scenario(decay(), {**ACA, "reference": "fd"}),  # asked for

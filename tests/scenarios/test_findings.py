@@ -26,6 +26,17 @@ class Wrong:
 
 
 METHOD = Wrong()
+
+
+def with_k(problem):
+    """z' = −k z over (0, 1), L = |z(1)|²."""
+    shrunk = problem.z0 * (-2 * problem.params["k"]).exp()
+    return float(problem.z0 @ shrunk), {"z0": 2 * shrunk, "k": -2 * problem.z0 @ shrunk}
+
+
+def without_k(problem):
+    loss, found = with_k(problem)
+    return loss, {**found, "k": 0.0}
 '''
 
 
