@@ -20,7 +20,9 @@ from node_diag.outputs.base import prepare
 
 Status = Literal["ok", "note", "broken"]
 ESSENTIAL = ("numpy", "scipy", "matplotlib")
-PEERS = {"torchdiffeq": "pip install 'node-diag[peers]'"}
+PEERS = dict.fromkeys(
+    ("torchdiffeq", "torchode", "TorchDiffEqPack"), "pip install 'node-diag[peers]'"
+)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from node_diag.diagnosis.metrics import compare
 from node_diag.errors import NoReferenceError
 from node_diag.gradients.base import GradientMethod, MethodRun
-from node_diag.gradients.lookup import UserMethod
+from node_diag.gradients.lookup import UserFunction, UserMethod
 from node_diag.gradients.peers.base import LibraryMethod
 from node_diag.measure.clock import Times
 from node_diag.measure.counting import Counts
@@ -129,6 +129,8 @@ def _truth_of_its_steps(
     """The derivative of the steps a method took, if it is known; ``truths`` has that of ours."""
     if isinstance(outcome.method, LibraryMethod):
         return outcome.own_truth
+    if isinstance(outcome.method, UserFunction):
+        return None  # it takes no steps that are known of
     own = isinstance(outcome.method, UserMethod) and run.solution.grid.h != solution.grid.h
     return None if own and outcome.method.discrete else truths.discrete
 

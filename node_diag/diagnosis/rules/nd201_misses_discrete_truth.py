@@ -233,8 +233,9 @@ def _advice(report: Report, method: MethodRecord) -> str:
             return f"train with {right[0]}, which is right on its steps: " + command(
                 report, method=right[0]
             )
+        where = " on the same steps" if claims else ""
         return (
-            f"{right[0]} is right on the same steps, so mend it by that until it passes: "
+            f"{right[0]} is right{where}, so mend it by that until it passes: "
             f"{again} --gate '{method.name}.{metric}<={limit:g}'"
         )
     if method.own_steps is not None:

@@ -12,7 +12,7 @@ from node_diag.capturing.problem import settings_of
 from node_diag.errors import ProblemError, UsageError
 from node_diag.field import Field
 from node_diag.gradients.base import Setup
-from node_diag.gradients.peers.base import ShapedDynamics, Steps, name_of
+from node_diag.gradients.peers.base import ShapedDynamics, name_of
 from node_diag.gradients.peers.with_torchdiffeq import (
     REPLAYED,
     Options,
@@ -60,9 +60,7 @@ class _Captured(Torchdiffeq):
         own = settings_of(call)["solver"]
         return call.method if name_of(settings.tableau) == own else self.solver(settings)
 
-    def _call(
-        self, func: ShapedDynamics, y0: State, t: Tensor, f: Field, setup: Setup, steps: Steps
-    ) -> State:
+    def _call(self, func: ShapedDynamics, y0: State, t: Tensor, f: Field, setup: Setup) -> State:
         call = self.call(f)
         original: Any = getattr(torchdiffeq, self.name)
         if call.autocast is not None:

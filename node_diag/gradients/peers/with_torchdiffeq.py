@@ -102,13 +102,11 @@ class Torchdiffeq(LibraryMethod):
         func = ShapedDynamics(f, most_evaluations(setup.forward))
         if setup.record:
             _follow(func, steps, direction(ts), self.method_of(f, setup.forward))
-        found = self._call(func, layout.unflatten(z0), ts.to(z0.device), f, setup, steps)
+        found = self._call(func, layout.unflatten(z0), ts.to(z0.device), f, setup)
         zs = layout.flatten(found, lead=1)
         return zs[1:], []
 
-    def _call(
-        self, func: ShapedDynamics, y0: State, t: Tensor, f: Field, setup: Setup, steps: Steps
-    ) -> State:
+    def _call(self, func: ShapedDynamics, y0: State, t: Tensor, f: Field, setup: Setup) -> State:
         return cast("Any", torchdiffeq.odeint(func, y0, t, **self.arguments(setup.forward, t)))
 
     def method_of(self, f: Field, settings: Settings) -> str:
@@ -139,9 +137,7 @@ class TorchdiffeqAdjoint(Torchdiffeq):
     def __init__(self, norm: str | None = None) -> None:
         self.norm = norm
 
-    def _call(
-        self, func: ShapedDynamics, y0: State, t: Tensor, f: Field, setup: Setup, steps: Steps
-    ) -> State:
+    def _call(self, func: ShapedDynamics, y0: State, t: Tensor, f: Field, setup: Setup) -> State:
         own = options(setup.backward, t)
         if self.norm is not None:
             own["norm"] = self.norm
