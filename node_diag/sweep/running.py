@@ -15,7 +15,6 @@ from typing import Any
 from node_diag import __version__
 from node_diag.cells import FAILED, Cell, Store, run, stamp_of
 from node_diag.config import CheckConfig, resolve
-from node_diag.diagnosis.gates import target_error
 from node_diag.errors import UsageError
 from node_diag.outputs.folder import put
 from node_diag.records.sweep import Sweep, SweepPoint
@@ -27,6 +26,8 @@ CELLS, PLAN = "cells", "sweep.plan.json"
 """In a sweep's folder: the finished cells; what is swept, from the start."""
 ADAPTIVE_ONLY = ("rtol", "atol", "max_step", "control", "adjoint_rtol", "adjoint_atol")
 FIXED_ONLY = ("step_size",)
+TARGET = 1e-3
+"""Gradient error that the cheapest setting has to meet."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,8 @@ def sweep(
         UsageError: the folder holds something else, or a value cannot be used.
     """
     grid = places(plan)
+    told(f"importing {plan.job.spec}")
+    _try(grid[0])
     _begin(folder, plan, resume=resume)
     points: dict[str, dict[str, dict[str, Any]]] = {}
     unique = {place.key: place for place in grid}
@@ -129,6 +132,13 @@ def sweep(
             told(f"{what}: {done} of {len(cells)} settings")
             _merge(points.setdefault(cell.key, {}), result, plan)
     return _gathered(plan, grid, points)
+
+
+def _try(place: Place) -> None:
+    """Raise what is wrong with the problem before anything is run."""
+    from node_diag.loader import load
+
+    load(place.arguments["spec"], place.arguments["overrides"])
 
 
 def _measure(what: str, /, **arguments: Any) -> dict[str, Any]:
@@ -156,7 +166,7 @@ def _gathered(
         for name in plan.job.resolved.config.labels
     ]
     config = plan.job.resolved.config
-    target = target_error(config)
+    target = TARGET if config.target_error is None else config.target_error
     return Sweep(
         version=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -125,7 +125,9 @@ def _lines(axes: Axes, found: Sweep, where: dict[str, Any], work: Work) -> None:
 
 def _span(values: Sequence[float]) -> tuple[float, float]:
     """Whole powers of ten around them."""
-    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    # No point lies on the frame.
+    low = math.floor(math.log10(min(values) / 1.5))
+    high = math.ceil(math.log10(1.5 * max(values)))
     return 10.0**low, 10.0 ** max(high, low + 1)
 
 

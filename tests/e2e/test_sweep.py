@@ -1,0 +1,152 @@
+"""``node-diag sweep``: what a person gets of it, and what an interruption costs."""
+
+import csv
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from node_diag import gradient
+from node_diag.loader import load
+
+QUICK = ("linear", "--over", "rtol=1e-3:1e-5:2", "--over", "solver=rk23,rk4", "-m", "aca,adjoint")
+
+
+def rows(folder):
+    return list(csv.DictReader((folder / "points.csv").read_text().splitlines()))
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """A sweep of a linear problem, its folder and what was printed."""
+    folder = tmp_path_factory.mktemp("swept")
+    command = [Path(sys.executable).parent / "node-diag", "sweep", *QUICK]
+    done = subprocess.run(
+        [*command, "--report-dir", "out"], cwd=folder, capture_output=True, text=True, timeout=120,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done, folder / "out"
+
+
+def test_errors_are_those_of_the_closed_form_and_counts_those_of_the_method(swept):
+    """L = z(T)² of z' = kz: dL/dz0 = 2 z(T)²/z0, dL/dk = 2 T z(T)²."""
+    _, folder = swept
+    found = rows(folder)
+    assert len(found) == 2 * 2 * 2
+    problem = load("linear", {})
+    for row in found:
+        options = {} if row["solver"] == "rk4" else {"rtol": float(row["rtol"])}
+        options |= {"atol": options["rtol"]} if options else {}
+        own = gradient(problem, row["method"], row["solver"], **options)
+        assert int(row["nfe_forward"]) == own.nfe_forward
+        assert int(row["nfe_backward"]) == own.nfe_backward
+        k, z0 = float(problem.params["k"].detach()), float(problem.z0)
+        z1 = z0 * 2.718281828459045 ** (k * problem.t1)
+        truth = [2 * z1**2 / z0, 2 * problem.t1 * z1**2]
+        given = [float(own.gradient.z0), float(own.gradient.params["k"])]
+        off = sum((a - b) ** 2 for a, b in zip(given, truth, strict=True)) ** 0.5
+        size = sum(b**2 for b in truth) ** 0.5
+        # Both are sums of a few roundings of 1e-16, of the truth and of the error.
+        assert float(row["error"]) == pytest.approx(off / size, rel=1e-6, abs=1e-14)
+
+
+def test_what_is_the_same_is_computed_once(swept):
+    _, folder = swept
+    assert len(list((folder / "cells" / "counts").iterdir())) == 3  # rk4 does not look at rtol
+    fixed = [{**row, "rtol": ""} for row in rows(folder) if row["solver"] == "rk4"]
+    assert fixed[:2] == fixed[2:]
+
+
+def test_the_folder_holds_everything_and_the_command_gives_that_error(swept, node_diag):
+    done, folder = swept
+    assert {"report.html", "sweep.json", "points.csv"} <= {path.name for path in folder.iterdir()}
+    assert {path.name for path in (folder / "figures").iterdir()} == {
+        "heat_map.png", "work_precision_evaluations.png", "work_precision_memory.png",
+    }  # fmt: skip
+    record = json.loads((folder / "sweep.json").read_text())
+    best = record["points"][record["cheapest"]]
+    assert best["error"] + best["uncertainty"] <= record["target_error"] == 1e-3
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("  node-diag check")]
+    again = node_diag(*shlex.split(line)[1:], "--output-format", "json", "-q", "--repeat", "1")
+    assert again.returncode == 0, again.stderr
+    (method,) = json.loads(again.stdout)["methods"]
+    assert method["errors"]["continuous"]["relative_l2"] == pytest.approx(best["error"], rel=1e-9)
+    assert method["cost"]["nfe_forward"] == best["nfe_forward"]
+
+
+def test_what_fails_is_a_row(node_diag, tmp_path):
+    done = node_diag("sweep", "vanderpol", "--over", "max_steps=5,100000", "--over", "mu=1,2",
+                     "--set", "T=2", "-m", "aca", "--report-dir", "out", "-q")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = rows(tmp_path / "out")
+    assert [row["status"] for row in found] == ["failed", "failed", "ok", "ok"]
+    assert all("5" in row["failure"] and not row["error"] for row in found[:2])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("linear", "--over", "nu=1,2"), "nu"),
+        (("linear", "--over", "solver=rk5,dopri5"), "rk5"),
+        (("linear", "--over", "rtol=-1,2"), "it must be a positive number"),
+        (("nowhere.py", "--over", "rtol=1e-3,1e-4"), "there is no file 'nowhere.py'"),
+        (("linear",), "over"),
+        (("linear", "--over", "rtol=1e-3,1e-4", "--resume"), "name it with --report-dir"),
+        (("linear", "--over", "method=aca", "-m", "naive"), "methods are given twice"),
+    ],
+)
+def test_what_cannot_be_is_told_before_anything_runs(node_diag, tmp_path, arguments, words):
+    done = node_diag("sweep", *arguments, "-q")
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "reports").exists()
+
+
+def test_a_folder_with_something_else_is_left_alone(node_diag, tmp_path, swept):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").touch()
+    done = node_diag("sweep", *QUICK, "--report-dir", "out", "-q")
+    assert done.returncode == 2
+    assert "holds something that is no sweep" in done.stderr
+    done = node_diag("sweep", *QUICK, "--report-dir", str(swept[1]), "-q")
+    assert "pass --resume to go on with it" in done.stderr
+
+
+def test_a_sweep_that_was_killed_goes_on_and_ends_the_same(swept, tmp_path):
+    """Finished cells are not computed again, and none is lost."""
+    command = [Path(sys.executable).parent / "node-diag", "sweep", *QUICK, "--report-dir", "out"]
+    process = subprocess.Popen(
+        [*command, "--workers", "1"], cwd=tmp_path, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    cells = tmp_path / "out" / "cells" / "counts"
+    while not list(cells.glob("*.json")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    before = {path.name: path.stat().st_mtime_ns for path in cells.glob("*.json")}
+    assert not (tmp_path / "out" / "points.csv").exists()
+    done = subprocess.run(
+        [*command, "--resume"], cwd=tmp_path, capture_output=True, text=True, timeout=120,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "points.csv").read_bytes() == (swept[1] / "points.csv").read_bytes()
+    after = {path.name: path.stat().st_mtime_ns for path in cells.glob("*.json")}
+    assert {name: after[name] for name in before} == before
+
+
+def test_as_json_it_is_one_object(node_diag):
+    done = node_diag("sweep", "linear", "--over", "rtol=1e-3,1e-4", "-m", "aca", "-q",
+                     "--output-format", "json")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)["points"]) == 2
