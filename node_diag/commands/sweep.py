@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -100,34 +100,52 @@ def sweep(  # noqa: PLR0913 - one parameter for each option
         "target_error": target_error,
         "repeat": repeat,
     }
+    _once(varied, set_ or [], flags)
     (job,) = session.plan(problem, set_ or [], flags, config).jobs
     if resume and report_dir is None:
         raise UsageError("--resume goes on in a folder: name it with --report-dir")
     folder = report_dir or session.default_folder(f"sweep-{job.name}")
     streams = Streams(no_color=no_color, quiet=quiet)
-    plan = running.Plan(job, varied, times, _command(job, varied, times))
+    plan = running.Plan(job, varied, times, _command(job, varied, times, flags))
+    target = folder.absolute()  # the module may go elsewhere
     complaints.kept = f"{folder} holds what was finished; go on with --resume --report-dir {folder}"
     with streams.progress() as told:
-        found = running.sweep(plan, folder, told, lambda n: local(n or workers), resume=resume)
+        found = running.sweep(plan, target, told, lambda n: local(n or workers), resume=resume)
         told("writing the report")
         from node_diag.outputs.folder import put_all
         from node_diag.sweep import showing
 
-        put_all(folder, showing.files(found))
+        put_all(target, showing.files(found))
     if output_format is Format.json:
         printing.print_lines([found.model_dump_json(indent=1)])
     else:
-        printing.print_lines(showing.lines(found))
+        printing.print_lines(showing.lines(found, streams.out.width))
     printing.print_folder("report", folder, output_format, streams)
     if open_:
-        printing.open_page(folder / showing.PAGE, streams)
+        printing.open_page(target / showing.PAGE, streams)
 
 
-def _command(job: Job, varied: Sequence[Axis], times: bool) -> str:
+def _once(varied: Sequence[Axis], set_: Sequence[str], flags: Mapping[str, Any]) -> None:
+    """Nothing is both varied and set."""
+    from node_diag.config import flag_of
+    from node_diag.errors import UsageError
+
+    given = {text.partition("=")[0].strip() for text in set_}
+    for axis in varied:
+        flag = flag_of(axis.name) if axis.is_option else f"--set {axis.name}"
+        if (flags.get(axis.name) is not None) if axis.is_option else (axis.name in given):
+            raise UsageError(f"{axis.name} is given twice, by {flag} and by --over {axis.name}")
+
+
+def _command(job: Job, varied: Sequence[Axis], times: bool, flags: Mapping[str, Any]) -> str:
     """The line that does the same again."""
     from node_diag.command_line import command_line
 
-    line = command_line(job.spec, job.overrides, job.resolved.config, job.resolved.sources)
+    names = {axis.name for axis in varied}
+    overrides = {k: v for k, v in job.overrides.items() if k not in names}
+    # A configuration may hold more than this command has flags for, and says it again.
+    sources = {k: v for k, v in job.resolved.sources.items() if k in flags and k not in names}
+    line = command_line(job.spec, overrides, job.resolved.config, sources)
     words = [word for axis in varied for word in ("--over", axis.text)]
     last = ["--times"] if times else []
     return f"{line.replace('node-diag check', 'node-diag sweep', 1)} {shlex.join([*words, *last])}"

@@ -25,6 +25,8 @@ MOST_LOOPED = 20_000
 """Evaluations of an f that cannot be vmapped."""
 FEWEST = 5
 """Steps that a fit is made of."""
+FEW, NOISIER = 3, 4.0
+"""Fits through the smallest steps; by how much round-off may be more than it was measured to be."""
 FITS = 5.0
 """Residuals of a fit that holds are within so many standard deviations of the noise."""
 
@@ -117,9 +119,24 @@ def odd_part_fit(ups: Vector, downs: Vector, sigma: float) -> tuple[float, float
     fits = [_fit(values[i:], spread[i:], STEPS[i:]) for i in range(len(STEPS) - FEWEST + 1)]
     good = [i for i, fit in enumerate(fits) if fit.residual <= FITS and np.isfinite(fit.value)]
     if not good:
-        return fits[-1].value, float("inf")
+        return _noisier(fits[-FEW:])
     best, again = fits[good[0]], fits[min(good[0] + 1, len(fits) - 1)]
     return best.value, 5 * best.deviation + 2 * abs(again.value - best.value)
+
+
+def _noisier(fits: list[_Fit]) -> tuple[float, float]:
+    """As :func:`odd_part_fit`, where the noise is larger than it was measured to be.
+
+    Round-off is measured at a few points beside the base, and may be less there than along a line.
+    What is left of fits through the smallest steps, where nothing but noise is, shows its size: the
+    largest of some residuals is two standard deviations or more.
+    """
+    sized = [(max(1.0, fit.residual / 2) * fit.deviation, fit) for fit in fits]
+    held = [(own, fit) for own, fit in sized if fit.residual <= NOISIER * FITS]
+    if not held:
+        return fits[-1].value, float("inf")
+    own, best = min(held, key=lambda pair: pair[0])
+    return best.value, 5 * own + 2 * max(abs(fit.value - best.value) for fit in fits)
 
 
 @dataclass(frozen=True)

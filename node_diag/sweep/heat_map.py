@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.colors import LogNorm
 
 from node_diag.config import option_text
-from node_diag.outputs.figures.canvas import blank, place, power_of_ten
-from node_diag.outputs.figures.style import INK, PAPER, SMALL, sheet
+from node_diag.outputs.figures.canvas import (
+    WIDTH,
+    blank,
+    label_width,
+    place,
+    power_of_ten,
+)
+from node_diag.outputs.figures.style import INK, SMALL, sheet
 from node_diag.outputs.numbers import scientific, uncertain
 from node_diag.outputs.picture import Picture
 from node_diag.outputs.table import Table
 from node_diag.records.sweep import Sweep, SweepPoint
 
 ROW, LEAST_HEIGHT = 0.32, 0.7
+GAP, RIGHT = 0.45, 0.35
+"""Inches between panels, which the title of the lower one is in; right of them."""
+ROOM_FOR_DIGITS, ROOM_FOR_A_POWER = 0.75, 0.45
+"""Inches of a cell that hold 1.7e-03, and 10⁻³."""
 MOST_CELLS = 40
 """On an axis; more are no map that can be read."""
-DARK = 0.55
-"""Of the colour scale, above which numbers on it are light."""
+BLACK, WHITE = "#000000", "#ffffff"
+"""Of numbers on colours; ink and paper change with the page, and these colours do not."""
+MIDDLE = 0.179
+"""Relative luminance at which black and white have the same contrast: (L + 0.05)² = 0.05 · 1.05."""
 
 
 def pictures(found: Sweep) -> list[Picture]:
@@ -34,36 +48,41 @@ def pictures(found: Sweep) -> list[Picture]:
 def _picture(found: Sweep, down: str, across: str, known: list[float]) -> Picture:
     rows, columns = found.axes[down], found.axes[across]
     height = max(LEAST_HEIGHT, ROW * len(rows))
+    left = 0.35 + 0.1 * max(len(option_text(v)) for v in rows) + 0.35
+    room = (WIDTH - left - RIGHT) / len(columns)
+    every = math.ceil(label_width([option_text(v) for v in columns]) / room)
     title = f"Gradient error over {down} and {across}"
     scale = LogNorm(min(known), max(max(known), 1.001 * min(known)))
+    colours = colormaps["viridis_r"]
     by_place = {
         (p.method, option_text(p.at[down]), option_text(p.at[across])): p for p in found.points
     }
     notes = ["Darker is further off. Crossed out: failed, or the error cannot be known."]
     with sheet():
-        figure, top = blank(title, [], (height + 0.95) * len(found.methods) + 0.1, notes)
+        figure, top = blank(title, [], (height + GAP) * len(found.methods) + 0.5, notes)
         for i, method in enumerate(found.methods):
-            left = 0.35 + 0.1 * max(len(option_text(v)) for v in rows) + 0.35
-            axes = place(figure, left, top + 0.35 + (height + 0.95) * i, height)
+            axes = place(figure, left, top + 0.25 + (height + GAP) * i, height, RIGHT)
             grid = [
                 [by_place[method, option_text(r), option_text(c)] for c in columns] for r in rows
             ]
             errors = np.array([[_drawn(p) for p in line] for line in grid])
-            axes.imshow(errors, norm=scale, cmap="viridis_r", aspect="auto")
+            axes.imshow(errors, norm=scale, cmap=colours, aspect="auto")
             axes.grid(visible=False)
             axes.set_title(method)
-            axes.set_xticks(range(len(columns)), [option_text(v) for v in columns])
+            last = i == len(found.methods) - 1
+            ticks = range(0, len(columns), every)
+            axes.set_xticks(ticks, [option_text(columns[x]) if last else "" for x in ticks])
             axes.set_yticks(range(len(rows)), [option_text(v) for v in rows])
             axes.set_ylabel(down)
-            if i == len(found.methods) - 1:
+            if last:
                 axes.set_xlabel(across)
             for y, line in enumerate(grid):
                 for x, point in enumerate(line):
                     error = _drawn(point)
-                    dark = not math.isnan(error) and scale(error) > DARK
+                    ink = INK if math.isnan(error) else _readable(colours(scale(error)))
                     axes.text(
-                        x, y, "×" if math.isnan(error) else _short(error),
-                        ha="center", va="center", size=SMALL, color=PAPER if dark else INK,
+                        x, y, "×" if math.isnan(error) else _short(error, room),
+                        ha="center", va="center", size=SMALL, color=ink,
                     )  # fmt: skip
     worst = max(known)
     description = (
@@ -78,7 +97,19 @@ def _drawn(point: SweepPoint) -> float:
     return error if error is not None and 0 < error < math.inf else math.nan
 
 
-def _short(error: float) -> str:
+def _readable(colour: Sequence[float]) -> str:
+    """Black or white, whichever has more contrast on a colour; as WCAG computes it."""
+    red, green, blue = (
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]
+    )
+    return BLACK if 0.2126 * red + 0.7152 * green + 0.0722 * blue > MIDDLE else WHITE
+
+
+def _short(error: float, room: float) -> str:
+    if room > ROOM_FOR_DIGITS:
+        return scientific(error)
+    if room < ROOM_FOR_A_POWER:
+        return ""  # the colour says it
     return power_of_ten(10.0 ** round(math.log10(error)))
 
 

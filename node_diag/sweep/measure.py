@@ -8,6 +8,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from node_diag.config import CheckConfig
 from node_diag.diagnosis.metrics import compare
@@ -41,9 +42,12 @@ def counts(spec: str, overrides: Mapping[str, Any], config: Mapping[str, Any]) -
         ``{"methods": {name: fields of a SweepPoint}}``.
     """
     settings = CheckConfig.model_validate(config)
-    problem, truth = _known(spec, json.dumps(dict(overrides)), *_own(settings))
+    problem, truth, buffers = _known(spec, json.dumps(dict(overrides)), *_own(settings))
     setup = make_setup(problem, settings)
-    found = {name: _one(name, problem, truth, setup) for name in settings.methods}
+    found: dict[str, dict[str, Any]] = {}
+    for name in settings.methods:
+        _as_loaded(problem, buffers, settings.seed)
+        found[name] = _one(name, problem, truth, setup)
     return {"methods": {METHODS.label(name): fields for name, fields in found.items()}}
 
 
@@ -76,18 +80,33 @@ def _own(settings: CheckConfig) -> tuple[Any, ...]:
 
 
 @lru_cache(maxsize=4)
-def _known(spec: str, overrides: str, *own: Any) -> tuple[Problem, Truth]:
-    """A problem and its truth, which many cells share.
+def _known(spec: str, overrides: str, *own: Any) -> tuple[Problem, Truth, dict[str, Tensor]]:
+    """A problem, its truth, and its buffers as they were loaded, which many cells share.
 
     f is looked at along a solve at the default tolerance, whatever the cell: so what is found does
     not depend on which cell came first.
     """
     settings = CheckConfig.model_validate(dict(zip(OF_THE_PROBLEM, own, strict=True)))
     problem = _prepared(spec, json.loads(overrides), settings)
+    buffers = {name: b.detach().clone() for name, b in _buffers(problem).items()}
     try:
-        return problem, continuous_truth(problem, settings)
+        return problem, continuous_truth(problem, settings), buffers
     except (ProblemError, SolveError) as error:
-        return problem, NoReferenceError(str(error))
+        return problem, NoReferenceError(str(error)), buffers
+
+
+def _buffers(problem: Problem) -> dict[str, Tensor]:
+    func = problem.func
+    return dict(func.named_buffers()) if isinstance(func, torch.nn.Module) else {}
+
+
+def _as_loaded(problem: Problem, buffers: Mapping[str, Tensor], seed: int) -> None:
+    """Forget what earlier runs left behind: a cell gives the same whichever came before it."""
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for name, buffer in _buffers(problem).items():
+            if name in buffers and buffer.shape == buffers[name].shape:
+                buffer.copy_(buffers[name])
 
 
 def _prepared(spec: str, overrides: Mapping[str, Any], settings: CheckConfig) -> Problem:

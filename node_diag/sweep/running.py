@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -91,9 +93,14 @@ def _given(plan: Plan) -> dict[str, Any]:
 
 def _config(values: Mapping[str, Any]) -> CheckConfig:
     """Options of one cell, without those its solver does not look at: what is equal is run once."""
+    resolve(values, {}, None)  # a value that cannot be is told even where nobody looks at it
+    return resolve({k: v for k, v in values.items() if k not in idle(values)}, {}, None).config
+
+
+def idle(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Options that the solver among ``values`` does not look at; a check may refuse them."""
     solver = SOLVERS.load(SOLVERS.canonical(str(values.get("solver", "dopri5"))))
-    idle = FIXED_ONLY if solver.adaptive else ADAPTIVE_ONLY
-    return resolve({name: v for name, v in values.items() if name not in idle}, {}, None).config
+    return FIXED_ONLY if solver.adaptive else ADAPTIVE_ONLY
 
 
 def sweep(
@@ -116,7 +123,7 @@ def sweep(
     Raises:
         UsageError: the folder holds something else, or a value cannot be used.
     """
-    grid = places(plan)
+    grid, stamp = places(plan), _stamp(plan)
     told(f"importing {plan.job.spec}")
     _try(grid[0])
     _begin(folder, plan, resume=resume)
@@ -126,7 +133,7 @@ def sweep(
         if what == "times" and not plan.timed:
             break
         cells = [Cell(key, place.arguments, alone) for key, place in unique.items()]
-        store = Store(folder / CELLS / what, _stamp(plan))
+        store = Store(folder / CELLS / what, stamp)
         results = run(cells, functools.partial(_measure, what), store, executors)
         for done, (cell, result) in enumerate(results, 1):
             told(f"{what}: {done} of {len(cells)} settings")
@@ -138,20 +145,24 @@ def _try(place: Place) -> None:
     """Raise what is wrong with the problem before anything is run."""
     from node_diag.loader import load
 
-    load(place.arguments["spec"], place.arguments["overrides"])
+    # What the module prints is not the result: stdout is for that alone.
+    with contextlib.redirect_stdout(sys.stderr):
+        load(place.arguments["spec"], dict(place.arguments["overrides"]))
 
 
 def _measure(what: str, /, **arguments: Any) -> dict[str, Any]:
     """In a worker."""
     from node_diag.sweep import measure
 
-    return getattr(measure, what)(**arguments)
+    with contextlib.redirect_stdout(sys.stderr):
+        return getattr(measure, what)(**arguments)
 
 
 def _merge(into: dict[str, dict[str, Any]], result: Mapping[str, Any], plan: Plan) -> None:
     if FAILED in result:
+        why = result[FAILED].removeprefix("UsageError: ").removeprefix("ProblemError: ")
         for name in plan.job.resolved.config.labels:
-            into.setdefault(name, {"status": "failed", "failure": result[FAILED]})
+            into.setdefault(name, {"status": "failed", "failure": why})
         return
     for name, fields in result["methods"].items():
         into.setdefault(name, {}).update(fields)

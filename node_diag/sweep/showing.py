@@ -5,19 +5,23 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shlex
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from node_diag.config import LISTS, flag_of, option_text
+from node_diag.command_line import command_line
+from node_diag.config import option_text, resolve
 from node_diag.outputs.formats.html import environment
-from node_diag.outputs.numbers import count, duration, limit, size, uncertain
+from node_diag.outputs.numbers import NOTHING, count, duration, limit, size, uncertain
 from node_diag.outputs.picture import Picture
 from node_diag.outputs.table import LONGEST, Table, thinned
 from node_diag.records.sweep import Sweep, SweepPoint
 from node_diag.sweep import heat_map, work_precision
+from node_diag.sweep.running import idle
 
 PAGE, RECORD, POINTS = "report.html", "sweep.json", "points.csv"
+ALWAYS, GAP = 3, 2
+"""Columns of the front besides its axes that are always printed; blanks between columns."""
 FIELDS = [name for name in SweepPoint.model_fields if name not in ("at", "method")]
 
 
@@ -32,20 +36,45 @@ def files(found: Sweep) -> dict[str, bytes]:
     }
 
 
-def lines(found: Sweep) -> list[str]:
-    """For a terminal: the front, and what is recommended."""
+def lines(found: Sweep, width: int) -> list[str]:
+    """For a terminal: the front, and what is recommended.
+
+    Sentences are wrapped, and columns at the end left out, that lines fit into ``width``
+    characters; commands are never broken, so that they can be copied.
+    """
     table = front(found)
     widths = [max(map(len, column)) for column in zip(table.columns, *table.rows, strict=True)]
+    shown = len(widths)
+    while (
+        table.rows
+        and shown > ALWAYS + len(found.axes)
+        and sum(widths[:shown]) + GAP * (shown - 1) > width
+    ):
+        shown -= 1
 
     def line(row: Sequence[str]) -> str:
         cells = [
             cell.ljust(width) if i in table.words else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+            for i, (cell, width) in enumerate(zip(row[:shown], widths, strict=False))
         ]
-        return "  ".join(cells).rstrip()
+        return (" " * GAP).join(cells).rstrip()
 
-    return [summary(found), "", table.caption, line(table.columns), *map(line, table.rows), "",
-            *advice(found)]  # fmt: skip
+    left_out = ", ".join(table.columns[shown:])
+    sentence, *commands = advice(found)
+    return [
+        *_wrapped(summary(found), width),
+        "",
+        *(_wrapped(table.caption, width) if table.rows else []),
+        *(line(row) for row in (table.columns, *table.rows) if table.rows),
+        *(_wrapped(f"Not shown at this width: {left_out}.", width) if left_out else []),
+        *([""] if table.rows else []),
+        *_wrapped(sentence, width),
+        *commands,
+    ]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, max(width, 1), break_long_words=False, break_on_hyphens=False)
 
 
 def summary(found: Sweep) -> str:
@@ -53,9 +82,9 @@ def summary(found: Sweep) -> str:
     failed = sum(p.status == "failed" for p in found.points)
     unknown = sum(p.status == "ok" and p.error is None for p in found.points)
     axes = " × ".join(f"{len(values)} {name}" for name, values in found.axes.items())
-    n = len(found.points)
+    methods = "1 method" if len(found.methods) == 1 else f"{len(found.methods)} methods"
     return (
-        f"{found.problem}: {axes} × {len(found.methods)} methods, {count(n)} gradients"
+        f"{found.problem}: {axes} × {methods}, {count(len(found.points))} gradients"
         + (f", {failed} of them failed" if failed else "")
         + (f", {unknown} without a truth to hold them against" if unknown else "")
     )
@@ -76,15 +105,13 @@ def advice(found: Sweep) -> list[str]:
 
 def command(found: Sweep, point: SweepPoint) -> str:
     """The check of one point."""
-    words = ["node-diag", "check", found.spec]
     varied = {k: v for k, v in point.at.items() if k not in found.varied_options}
-    for name, value in {**found.overrides, **varied}.items():
-        words += ["--set", f"{name}={value}"]
     options = {**found.options, **{k: v for k, v in point.at.items() if k in found.varied_options}}
-    for name, value in {**options, "methods": [found.methods[point.method]]}.items():
-        text = ",".join(value) if name in LISTS else option_text(value)
-        words += [flag_of(name), text]
-    return shlex.join(words)
+    unseen = idle(options)
+    asked = {name: value for name, value in options.items() if name not in unseen}
+    asked["methods"] = [found.methods[point.method]]
+    config = resolve(asked, {}, None)
+    return command_line(found.spec, {**found.overrides, **varied}, config.config, config.sources)
 
 
 def front(found: Sweep) -> Table:
@@ -97,7 +124,7 @@ def front(found: Sweep) -> Table:
         for p in (found.points[i] for i in found.front)
     ]  # fmt: skip
     columns = ("method", *found.axes, "nfe", "error ± uncertainty", "saved bytes", "time")
-    if all(row[-1] == "–" for row in rows):
+    if all(row[-1] == NOTHING for row in rows):
         rows, columns = [row[:-1] for row in rows], columns[:-1]
     words = frozenset({0, *(1 + i for i in range(len(found.axes)))})
     return Table("No other setting is both cheaper and more accurate", columns, rows, words)
@@ -117,6 +144,8 @@ def everything(found: Sweep) -> Table:
         *("method", *found.axes, "nfe", "error ± uncertainty", "saved bytes"),
         *("graph depth", "time"),
     )
+    if all(row[-1] == NOTHING for row in rows):
+        rows, columns = [row[:-1] for row in rows], columns[:-1]
     words = frozenset({0, *(1 + i for i in range(len(found.axes)))})
     return Table("All gradients", columns, rows, words)
 

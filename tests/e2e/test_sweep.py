@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,12 @@ import pytest
 from node_diag import gradient
 from node_diag.loader import load
 
-QUICK = ("linear", "--over", "rtol=1e-3:1e-5:2", "--over", "solver=rk23,rk4", "-m", "aca,adjoint")
+# Importing torch takes longer than the work, so that one process is faster than two.
+ONE = ("--workers", "1")
+QUICK = (
+    *("linear", "--over", "rtol=1e-3:1e-5:2", "--over", "solver=rk23,rk4", "-m", "aca,adjoint"),
+    *ONE,
+)
 
 
 def rows(folder):
@@ -83,7 +89,7 @@ def test_the_folder_holds_everything_and_the_command_gives_that_error(swept, nod
 
 def test_what_fails_is_a_row(node_diag, tmp_path):
     done = node_diag("sweep", "vanderpol", "--over", "max_steps=5,100000", "--over", "mu=1,2",
-                     "--set", "T=2", "-m", "aca", "--report-dir", "out", "-q")  # fmt: skip
+                     "--set", "T=2", "-m", "aca", "--report-dir", "out", "-q", *ONE)  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = rows(tmp_path / "out")
     assert [row["status"] for row in found] == ["failed", "failed", "ok", "ok"]
@@ -100,6 +106,9 @@ def test_what_fails_is_a_row(node_diag, tmp_path):
         (("linear",), "over"),
         (("linear", "--over", "rtol=1e-3,1e-4", "--resume"), "name it with --report-dir"),
         (("linear", "--over", "method=aca", "-m", "naive"), "methods are given twice"),
+        (("linear", "--over", "rtol=1e-3,1e-4", "--rtol", "1e-5"), "by --rtol and by --over rtol"),
+        (("linear", "--over", "k=1,2", "--set", "k=3"), "by --set k and by --over k"),
+        (("linear", "--over", "rtol=1e-3,x", "--solver", "rk4"), "rtol = 'x'"),
     ],
 )
 def test_what_cannot_be_is_told_before_anything_runs(node_diag, tmp_path, arguments, words):
@@ -124,7 +133,7 @@ def test_a_sweep_that_was_killed_goes_on_and_ends_the_same(swept, tmp_path):
     """Finished cells are not computed again, and none is lost."""
     command = [Path(sys.executable).parent / "node-diag", "sweep", *QUICK, "--report-dir", "out"]
     process = subprocess.Popen(
-        [*command, "--workers", "1"], cwd=tmp_path, stdout=subprocess.DEVNULL,
+        command, cwd=tmp_path, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     cells = tmp_path / "out" / "cells" / "counts"
@@ -141,12 +150,117 @@ def test_a_sweep_that_was_killed_goes_on_and_ends_the_same(swept, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "points.csv").read_bytes() == (swept[1] / "points.csv").read_bytes()
+    records = [json.loads((f / "sweep.json").read_text()) for f in (tmp_path / "out", swept[1])]
+    assert [record.pop("created") for record in records]
+    assert records[0] == records[1]
     after = {path.name: path.stat().st_mtime_ns for path in cells.glob("*.json")}
     assert {name: after[name] for name in before} == before
 
 
-def test_as_json_it_is_one_object(node_diag):
-    done = node_diag("sweep", "linear", "--over", "rtol=1e-3,1e-4", "-m", "aca", "-q",
-                     "--output-format", "json")  # fmt: skip
+OWN = """
+import os
+import torch
+from torch import nn
+from node_diag import Problem
+
+print("a word of the module")
+os.makedirs("elsewhere", exist_ok=True)
+os.chdir("elsewhere")
+
+
+class Field(nn.Module):
+    def __init__(self, k):
+        super().__init__()
+        self.k = nn.Parameter(torch.tensor(float(k)))
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, t, z):
+        self.seen += 1  # which a later cell must not see
+        return self.k * z * (1 + 1e-3 * self.seen)
+
+
+def problem(k: float = -1.0):
+    if k > 5:
+        raise ValueError("too large")
+    return Problem(Field(k), torch.ones(1), [0.0, 1.0], lambda zs: zs[-1].sum())
+"""
+
+
+def test_a_module_that_prints_moves_and_keeps_state(node_diag, tmp_path):
+    """stdout is the record, the folder is where it was asked for, and the order has no effect."""
+    (tmp_path / "own.py").write_text(OWN)
+    found = {}
+    for order in ("1e-3,1e-5", "1e-5,1e-3"):
+        done = node_diag("sweep", tmp_path / "own.py", "--over", "k=-1,9", "-m", "aca,naive",
+                         "--over", f"rtol={order}", "--report-dir", order, "--max-steps", "50",
+                         "--output-format", "json", *ONE)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        points = json.loads(done.stdout)["points"]
+        assert "a word of the module" in done.stderr
+        assert (tmp_path / order / "points.csv").is_file()
+        found[order] = {(*p["at"].values(), p["method"]): p for p in points}
+        assert "too large" in found[order][9, 1e-3, "aca"]["failure"]
+    assert found["1e-3,1e-5"] == found["1e-5,1e-3"]
+
+
+def test_the_printed_commands_run_whatever_the_configuration(node_diag, tmp_path):
+    """An option that the chosen solver refuses is left out, and a configured one said once."""
+    (tmp_path / "node-diag.yaml").write_text("rtol: 1.0e-2\nmax_grad_error: ['1.0']\n")
+    done = node_diag("sweep", "linear", "--over", "solver=rk4,dopri5", "--over",
+                     "step_size=0.5,0.25", "-m", "naive", "--report-dir", "out", "-q",
+                     "--target-error", "1e-2", "--over", "rtol=1e-2,1e-3", *ONE)  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert len(json.loads(done.stdout)["points"]) == 2
+    record = json.loads((tmp_path / "out" / "sweep.json").read_text())
+    assert record["points"][record["cheapest"]]["at"]["solver"] == "dopri5"
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("  node-diag check")]
+    assert "--step-size" not in line
+    again = node_diag(*shlex.split(line)[1:], "-q", "--repeat", "1")
+    assert again.returncode == 0, again.stderr
+    before = sorted((tmp_path / "out" / "cells").rglob("*.json"))
+    again = node_diag(*shlex.split(record["command"])[1:], "-q", "--report-dir", "out", "--resume")
+    assert again.returncode == 0, again.stderr
+    assert json.loads((tmp_path / "out" / "sweep.json").read_text())["points"] == record["points"]
+    assert sorted((tmp_path / "out" / "cells").rglob("*.json")) == before
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_lines_fit_into_the_terminal(node_diag, tmp_path, swept, columns):
+    shutil.copytree(swept[1], tmp_path / "out")
+    done = node_diag("sweep", *QUICK, "--report-dir", "out", "--resume", "-q", COLUMNS=str(columns))
+    assert done.returncode == 0, done.stderr
+    # A command is one line, so that it can be copied.
+    text = [line for line in done.stdout.splitlines() if not line.startswith("  node-diag")]
+    assert max(map(len, text)) <= columns
+    assert ("Not shown at this width" in done.stdout) == (columns == 60)
+
+
+def test_what_was_interrupted_by_ctrl_c_is_kept(tmp_path):
+    command = [Path(sys.executable).parent / "node-diag", "sweep", *QUICK, "--report-dir", "out"]
+    process = subprocess.Popen(command, cwd=tmp_path, text=True,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                               start_new_session=True)  # fmt: skip
+    cells = tmp_path / "out" / "cells" / "counts"
+    while not list(cells.glob("*.json")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    # With three short cells the last may be over before the signal is heard.
+    assert process.returncode in (0, 130)
+    if process.returncode:
+        assert "--resume --report-dir out" in said
+    assert list(cells.glob("*.json"))
+    assert not list(cells.glob("*.partial"))
+
+
+def test_help_needs_no_torch():
+    code = (
+        "import sys; sys.argv = ['node-diag', 'sweep', '--help']; import atexit;"
+        "atexit.register(lambda: print('torch' in sys.modules));"
+        "from node_diag.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "--over" in done.stdout
+    assert done.stdout.rstrip().endswith("False")

@@ -1,6 +1,6 @@
 """The call of torchdiffeq's odeint_adjoint that `node-diag capture` recorded, as it was made."""
 
-from node_diag.gradients.peers.captured_call import CapturedAdjoint
+from node_diag.gradients.peers.with_captured_call import CapturedAdjoint
 
 REQUIRES = "torchdiffeq"
 METHOD = CapturedAdjoint()
