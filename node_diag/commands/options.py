@@ -80,3 +80,12 @@ Gates = Annotated[
         help="Fail if a metric exceeds this; repeatable.",
     ),
 ]
+Solver = Annotated[str | None, typer.Option("--solver", help="[default: dopri5]")]
+Rtol = Annotated[float | None, typer.Option("--rtol", help="[default: 1e-5]")]
+Atol = Annotated[float | None, typer.Option("--atol", help="[default: rtol]")]
+StepSize = Annotated[float | None, typer.Option("--step-size", help="For fixed-step solvers.")]
+MaxSteps = Annotated[
+    int | None,
+    typer.Option("--max-steps", help="Give a solve up after so many trials. [default: 100000]"),
+]
+Dtype = Annotated[str | None, typer.Option("--dtype", help="[default: float64]")]

@@ -32,14 +32,12 @@ def sweep(  # noqa: PLR0913 - one parameter for each option
         list[str] | None,
         typer.Option("--method", "-m", help="Gradient methods. [default: adjoint,aca,naive]"),
     ] = None,
-    solver: Annotated[str | None, typer.Option(help="[default: dopri5]")] = None,
-    rtol: Annotated[float | None, typer.Option(help="[default: 1e-5]")] = None,
-    atol: Annotated[float | None, typer.Option(help="[default: rtol]")] = None,
-    step_size: Annotated[float | None, typer.Option(help="For fixed-step solvers.")] = None,
-    max_steps: Annotated[
-        int | None, typer.Option(help="Give a solve up after so many trials. [default: 100000]")
-    ] = None,
-    dtype: Annotated[str | None, typer.Option(help="[default: float64]")] = None,
+    solver: options.Solver = None,
+    rtol: options.Rtol = None,
+    atol: options.Atol = None,
+    step_size: options.StepSize = None,
+    max_steps: options.MaxSteps = None,
+    dtype: options.Dtype = None,
     device: Annotated[str | None, typer.Option(help="[default: cpu]")] = None,
     seed: Annotated[int | None, typer.Option(help="[default: 0]")] = None,
     target_error: Annotated[

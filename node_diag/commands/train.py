@@ -34,14 +34,12 @@ def train(  # noqa: PLR0913 - one parameter for each option
     truth_every: Annotated[
         int, typer.Option(help="Steps between looks at the true gradient; 0: none.")
     ] = 10,
-    solver: Annotated[str | None, typer.Option(help="[default: dopri5]")] = None,
-    rtol: Annotated[float | None, typer.Option(help="[default: 1e-5]")] = None,
-    atol: Annotated[float | None, typer.Option(help="[default: rtol]")] = None,
-    step_size: Annotated[float | None, typer.Option(help="For fixed-step solvers.")] = None,
-    max_steps: Annotated[
-        int | None, typer.Option(help="Give a solve up after so many trials. [default: 100000]")
-    ] = None,
-    dtype: Annotated[str | None, typer.Option(help="[default: float64]")] = None,
+    solver: options.Solver = None,
+    rtol: options.Rtol = None,
+    atol: options.Atol = None,
+    step_size: options.StepSize = None,
+    max_steps: options.MaxSteps = None,
+    dtype: options.Dtype = None,
     report: options.Formats = None,
     report_dir: Annotated[
         Path | None, typer.Option(help="Report folder. [default: reports/<problem>/<time>]")

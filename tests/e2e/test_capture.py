@@ -122,17 +122,19 @@ def test_no_such_script_and_no_such_call(node_diag, script, tmp_path):
     assert "ended after 3 such calls, before call 9" in done.stderr
 
 
+class Decay(torch.nn.Module):
+    """z' = k z."""
+
+    def __init__(self):
+        super().__init__()
+        self.k = torch.nn.Parameter(torch.tensor(-0.5, dtype=torch.float64))
+
+    def forward(self, t, z):
+        return self.k * z
+
+
 def test_a_training_step_inside_a_with_block_goes_on():
     """Closed form: L = z(1)² of z' = kz, so dL/dk = 2 z(1)²."""
-
-    class Decay(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.k = torch.nn.Parameter(torch.tensor(-0.5, dtype=torch.float64))
-
-        def forward(self, t, z):
-            return self.k * z
-
     func = Decay()
     z0 = torch.tensor([3.0], dtype=torch.float64)
     t = torch.tensor([0.0, 1.0], dtype=torch.float64)
@@ -155,17 +157,6 @@ def test_nothing_captured_is_told():
         pass
     with pytest.raises(ProblemError, match="0 calls of torchdiffeq"):
         captured.check()
-
-
-class Decay(torch.nn.Module):
-    """z' = k z."""
-
-    def __init__(self):
-        super().__init__()
-        self.k = torch.nn.Parameter(torch.tensor(-0.5, dtype=torch.float64))
-
-    def forward(self, t, z):
-        return self.k * z
 
 
 def _captured(solve, **arguments):
