@@ -11,9 +11,9 @@ from torch import nn
 from node_diag import Monitor, Problem
 from node_diag.errors import ProblemError, UsageError
 from node_diag.gradients.base import Setup, run
-from node_diag.monitor import estimate, held_against_slopes, lines_along
 from node_diag.references.base import flatten
 from node_diag.references.sensitivity import sensitivity_reference
+from node_diag.references.slopes import estimate, held_against_slopes, lines_along
 from node_diag.registry import METHODS, SOLVERS
 from node_diag.solvers.solution import Settings
 
@@ -160,7 +160,7 @@ class Stiff(Net):
     [(Noisy, "another value each time"), (Custom, "forward"), (Stiff, "were not enough")],
 )
 def test_training_goes_on_whatever_f_is_like(make, words, monkeypatch):
-    monkeypatch.setattr("node_diag.monitor.MOST_EVALUATIONS", 50)
+    monkeypatch.setattr("node_diag.references.slopes.MOST_EVALUATIONS", 50)
     func = make()
     for p in func.parameters():
         p.grad = torch.ones_like(p)
