@@ -67,9 +67,9 @@ def sensitivity_reference(problem: Problem) -> Reference:
         solve(problem, system, _nudged(z0, i), tol, stiff).gradient
         for i, tol in enumerate(tolerances, 4)
     ]
-    apart = np.max([np.abs(fine - other) for other in others], axis=0)
     times = len(problem.ts)
     with np.errstate(invalid="ignore"):  # what is not finite is refused below
+        apart = np.max([np.abs(fine - other) for other in others], axis=0)
         # Round-off of a solve of N steps that does not amplify it grows like a few √N ulp.
         floor = FLOOR * EPS * np.sqrt(max(steps)) * np.abs(fine)
         bar = np.concatenate([spread(apart[:-times]), spread(apart[-times:])])
