@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
 
-from node_diag import causes, parallel, timing
+from node_diag import causes, inspections, parallel, timing
 from node_diag.assembly import Request, assemble
 from node_diag.config import CheckConfig
 from node_diag.diagnosis.gates import gate_specs
@@ -20,21 +20,14 @@ from node_diag.garbage import uncollected
 from node_diag.gradients.base import Setup
 from node_diag.gradients.lookup import UserMethod, description_of, method_of
 from node_diag.gradients.peers.base import LibraryMethod
-from node_diag.inspection import (
-    coupling,
-    dependence,
-    derivatives,
-    repeatability,
-    stability,
-    switches,
-)
+from node_diag.inspection import repeatability
 from node_diag.measure.counting import count
 from node_diag.measure.trajectory import deviation
 from node_diag.outcomes import Outcome
 from node_diag.preparation import impatient, make_setup, prepare
 from node_diag.problem import Problem
-from node_diag.records import Inspection, Recommendation, Repeatability, Report
-from node_diag.references.base import Reference
+from node_diag.records import Recommendation, Repeatability, Report
+from node_diag.references.base import Point, Reference
 from node_diag.references.second_order import second_order
 from node_diag.registry import METHODS
 from node_diag.solvers.integrate import integrate
@@ -115,7 +108,7 @@ def _run_check(request: Request, progress: Progress, meanwhile: Callable[[], Non
         outcome.method = loaded[outcome.name]
         outcome.second_order = done.get(f"{outcome.name}: second order")
     truths = Truths(*(done[f"{name} reference"] for name in Truths.__annotations__))
-    inspection = _inspected(problem, done, truths.continuous, repeats)
+    inspection = inspections.record(problem, done, _doubts(truths.continuous), repeats)
     truths.continuous = trusted(truths.continuous, inspection)
     with uncollected(if_small=small):
         recommended = _second_look(problem, setup, config, outcomes, truths, solution, progress)
@@ -146,7 +139,7 @@ def _first_look(
         first: references[first],
         **runs,
         **references,
-        **_inspection_tasks(problem, setup, solution, noisy=not repeats.f_repeats(config.dtype)),
+        **inspections.tasks(problem, setup, solution, noisy=not repeats.f_repeats(config.dtype)),
     }
     if config.order == 2 and repeats.all_repeats(config.dtype):
         precise = problem.to(torch.float64, torch.device("cpu"))
@@ -202,46 +195,6 @@ def _forward(problem: Problem, setup: Setup, repeats: Repeatability) -> tuple[So
     return solution, f.nfe
 
 
-def _inspection_tasks(
-    problem: Problem, setup: Setup, solution: Solution, *, noisy: bool
-) -> dict[str, Callable[[], Any]]:
-    """Looking at f along the forward trajectory; what f raises there the solve would have met.
-
-    Of a noisy f, only what it depends on: whatever compares values of it would see its noise.
-    """
-    precise = problem.to(torch.float64, torch.device("cpu"))
-    depends = {"what f depends on": partial(_look, dependence.inspect, precise, solution)}
-    if noisy:
-        return depends
-    return {
-        **depends,
-        "derivatives of f": lambda: derivatives.inspect(precise, solution),
-        "kinks of f": lambda: switches.inspect(problem, setup.forward.tableau, solution),
-        "growth along the trajectory": partial(_look, stability.inspect, precise, setup, solution),
-        "steps of the batch": partial(_look, coupling.inspect, problem, setup.forward, solution),
-    }
-
-
-def _inspected(
-    problem: Problem, done: Mapping[str, Any], truth: Truth, repeats: Repeatability
-) -> Inspection:
-    """What the inspections saw, and what a closer look does where the reference has doubts."""
-    wrong, on_kinks = done.get("derivatives of f", ([], []))
-    if isinstance(truth, Reference) and not wrong:
-        precise = problem.to(torch.float64, torch.device("cpu"))
-        wrong = derivatives.look_closer(precise, truth.suspects)
-    return Inspection(
-        repeatability=repeats,
-        # Differences of what is rounded are none.
-        derivatives=[] if repeats.rounded else wrong,
-        on_kinks=[] if repeats.rounded else on_kinks,
-        switches=done.get("kinks of f", []),
-        stability=done.get("growth along the trajectory"),
-        dependence=done["what f depends on"],
-        coupling=done.get("steps of the batch"),
-    )
-
-
 def continuous_truth(problem: Problem, config: CheckConfig) -> Truth:
     """The continuous truth of a problem as a check would trust it, or why there is none.
 
@@ -256,17 +209,13 @@ def continuous_truth(problem: Problem, config: CheckConfig) -> Truth:
     solution, _ = _forward(problem, setup, repeats)
     noisy = not repeats.f_repeats(config.dtype)
     truth = reference_tasks(problem, setup, solution, config, repeats)["continuous reference"]()
-    looks = _inspection_tasks(problem, setup, solution, noisy=noisy)
+    looks = inspections.tasks(problem, setup, solution, noisy=noisy)
     done = {name: look() for name, look in looks.items()}
-    return trusted(truth, _inspected(problem, done, truth, repeats))
+    return trusted(truth, inspections.record(problem, done, _doubts(truth), repeats))
 
 
-def _look(inspect: Callable[..., Any], *arguments: Any) -> Any:
-    """What an inspection finds; None of an f that autograd cannot go through."""
-    try:
-        return inspect(*arguments)
-    except ProblemError:
-        return None
+def _doubts(truth: Truth) -> list[Point]:
+    return truth.suspects if isinstance(truth, Reference) else []
 
 
 def _run_method(
