@@ -117,7 +117,7 @@ def sweep(  # noqa: PLR0913 - one parameter for each option
     if output_format is Format.json:
         printing.print_lines([found.model_dump_json(indent=1)])
     else:
-        printing.print_lines(showing.lines(found, streams.out.width))
+        showing.show(found, streams.out)
     printing.print_folder("report", folder, output_format, streams)
     if open_:
         printing.open_page(target / showing.PAGE, streams)

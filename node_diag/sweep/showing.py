@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.console import Console
+
 from node_diag.command_line import command_line
 from node_diag.config import option_text, resolve
+from node_diag.outputs.console import say, show_command, show_left_out, show_table
 from node_diag.outputs.formats.html import environment
 from node_diag.outputs.numbers import NOTHING, count, duration, limit, size, uncertain
 from node_diag.outputs.picture import Picture
@@ -20,8 +22,8 @@ from node_diag.sweep import heat_map, work_precision
 from node_diag.sweep.running import idle
 
 PAGE, RECORD, POINTS = "report.html", "sweep.json", "points.csv"
-ALWAYS, GAP = 3, 2
-"""Columns of the front besides its axes that are always printed; blanks between columns."""
+ALWAYS = 3
+"""Columns of the front besides its axes that are always printed."""
 FIELDS = [name for name in SweepPoint.model_fields if name not in ("at", "method")]
 
 
@@ -36,45 +38,20 @@ def files(found: Sweep) -> dict[str, bytes]:
     }
 
 
-def lines(found: Sweep, width: int) -> list[str]:
-    """For a terminal: the front, and what is recommended.
-
-    Sentences are wrapped, and columns at the end left out, that lines fit into ``width``
-    characters; commands are never broken, so that they can be copied.
-    """
+def show(found: Sweep, console: Console) -> None:
+    """On a terminal: the front, and what is recommended."""
+    say(summary(found), console)
+    console.print()
     table = front(found)
-    widths = [max(map(len, column)) for column in zip(table.columns, *table.rows, strict=True)]
-    shown = len(widths)
-    while (
-        table.rows
-        and shown > ALWAYS + len(found.axes)
-        and sum(widths[:shown]) + GAP * (shown - 1) > width
-    ):
-        shown -= 1
-
-    def line(row: Sequence[str]) -> str:
-        cells = [
-            cell.ljust(width) if i in table.words else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row[:shown], widths, strict=False))
-        ]
-        return (" " * GAP).join(cells).rstrip()
-
-    left_out = ", ".join(table.columns[shown:])
+    if table.rows:
+        say(table.caption, console)
+        show_table(table, console, ALWAYS + len(found.axes))
+        show_left_out(table, console, ALWAYS + len(found.axes))
+        console.print()
     sentence, *commands = advice(found)
-    return [
-        *_wrapped(summary(found), width),
-        "",
-        *(_wrapped(table.caption, width) if table.rows else []),
-        *(line(row) for row in (table.columns, *table.rows) if table.rows),
-        *(_wrapped(f"Not shown at this width: {left_out}.", width) if left_out else []),
-        *([""] if table.rows else []),
-        *_wrapped(sentence, width),
-        *commands,
-    ]
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, max(width, 1), break_long_words=False, break_on_hyphens=False)
+    say(sentence, console)
+    for one in commands:
+        show_command(one, console)
 
 
 def summary(found: Sweep) -> str:
@@ -99,7 +76,7 @@ def advice(found: Sweep) -> list[str]:
         f"Cheapest for a gradient error of {limit(found.target_error)}: {best.method} with "
         f"{_at(best)}, error {uncertain(best.error, best.uncertainty)} in {count(best.nfe)} "
         "evaluations of f",
-        f"  {command(found, best)}",
+        command(found, best),
     ]
 
 

@@ -9,9 +9,10 @@ import re
 import pytest
 from rich.console import Console
 
-from node_diag.outputs.method_table import COLUMNS
+from node_diag.outputs.console import fitting
+from node_diag.outputs.method_table import ALWAYS, COLUMNS
 from node_diag.outputs.numbers import count, duration, size, uncertain
-from node_diag.outputs.terminal import fitting, print_report
+from node_diag.outputs.terminal import method_table, print_report
 from node_diag.records import Report
 from tests.stubs import failed_method, method, stock_report
 from tests.unit.outputs import hostile
@@ -34,7 +35,7 @@ def words(text: str) -> str:
 def test_columns_are_either_whole_or_named_as_left_out(stock, width):
     text = printed(stock, width)
     left_out = words(text).partition("Not shown at this width:")[2].partition(".")[0]
-    shown = fitting(stock.methods, width)
+    shown = COLUMNS[: fitting(method_table(stock.methods), width, ALWAYS)]
     (headings,) = [each for each in text.splitlines() if each.startswith("method ")]
     for column in COLUMNS:
         present = column in shown
@@ -62,9 +63,8 @@ def test_where_even_the_numbers_do_not_fit_they_are_not_cut(stock, width):
 
 
 def test_columns_go_in_a_fixed_order(stock):
-    lost = [
-        [c.heading for c in COLUMNS[len(fitting(stock.methods, w)) :]] for w in range(120, 20, -1)
-    ]
+    table = method_table(stock.methods)
+    lost = [list(table.columns[fitting(table, w, ALWAYS) :]) for w in range(120, 20, -1)]
     assert lost[0] == []
     assert lost[-1] == [
         "vs discrete truth",
