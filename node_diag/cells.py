@@ -12,21 +12,28 @@ import json
 import os
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import CancelledError, Executor, Future
 from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
+
+from node_diag.errors import LostEngineError
 
 Work = Callable[..., dict[str, Any]]
 """What computes a cell from its arguments; picklable, and so is what it returns: plain JSON."""
 
 ATTEMPTS = 2
 """How often a cell may take its process down before that is its result."""
+AHEAD = 4
+"""Cells given to each process of this machine before it has finished any."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +96,37 @@ def stamp_of(*texts: str) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 
 
+@dataclass(frozen=True)
+class Engine:
+    """Where cells are computed.
+
+    Attributes:
+        name: what people are told if it is lost.
+        start: makes an executor, whose futures raise ``BrokenProcessPool`` if a process ended.
+        stop: gives up what an executor computes, at once.
+        at_once: cells given to it before the first is finished.
+    """
+
+    name: str
+    start: Callable[[], Executor]
+    stop: Callable[[Executor], None]
+    at_once: int
+
+
+def local(workers: int = 0) -> Engine:
+    """Processes on this machine, each computing in one thread; 0: one for each core."""
+    n = workers or len(os.sched_getaffinity(0))
+    # Spawned, not forked: torch's threads do not survive a fork.
+    start = partial(ProcessPoolExecutor, n, get_context("spawn"), initializer=_begin)
+    return Engine("the pool of processes", start, _stop, at_once=AHEAD * n)
+
+
 def run(
-    cells: Sequence[Cell], work: Work, store: Store, executors: Callable[[int], Executor]
+    cells: Sequence[Cell],
+    work: Work,
+    store: Store,
+    engine: Engine | None = None,
+    alone: Engine | None = None,
 ) -> Iterator[tuple[Cell, dict[str, Any]]]:
     """Every cell with its result, as they are finished; what is stored already comes first.
 
@@ -98,7 +134,8 @@ def run(
         cells: with different keys.
         work: called with a cell's arguments in another process.
         store: where results go at once.
-        executors: gives an executor for so many workers (0: as many as there are cores).
+        engine: computes the cells; all cores of this machine by default.
+        alone: computes those that are to be alone, afterwards; one process here by default.
 
     Yields:
         The cell and what it gave; of one that failed ``{FAILED: why}``.
@@ -109,68 +146,75 @@ def run(
             waiting.append(cell)
         else:
             yield cell, known
-    for workers, alone in ((0, False), (1, True)):
-        batch = [cell for cell in waiting if cell.alone == alone]
-        if batch:
-            yield from _through(batch, work, store, partial(executors, workers))
+    if batch := [cell for cell in waiting if not cell.alone]:
+        yield from _through(batch, work, store, engine or local())
+    if batch := [cell for cell in waiting if cell.alone]:
+        yield from _through(batch, work, store, alone or local(1))
 
 
 def _through(
-    cells: Sequence[Cell], work: Work, store: Store, executor: Callable[[], Executor]
+    cells: Sequence[Cell], work: Work, store: Store, engine: Engine
 ) -> Iterator[tuple[Cell, dict[str, Any]]]:
     """As :func:`run`; a process that ends under its cell is replaced."""
-    left, deaths = list(cells), dict.fromkeys((cell.key for cell in cells), 0)
+    left, deaths = {cell.key: cell for cell in cells}, Counter[str]()
     while left:
         # Whose process ended cannot be told apart, so suspects go one at a time.
-        suspects = [cell for cell in left if deaths[cell.key]]
-        batch = suspects[:1] or left
-        broken = False
-        with executor() as pool:
-            futures = {pool.submit(work, **cell.arguments): cell for cell in batch}
+        suspect = next((left[key] for key in deaths if key in left), None)
+        batch = [suspect] if suspect else list(left.values())
+        with engine.start() as pool:
             try:
-                for cell, result in _finished(futures):
+                for cell, result in _finished(pool, batch, work, engine):
                     if result is None:
-                        broken = True
-                        continue
+                        deaths[cell.key] += 1
+                        if deaths[cell.key] <= ATTEMPTS:
+                            continue
+                        result = {FAILED: "its process was killed, each time it was tried"}
                     if FAILED not in result:  # what failed is tried again the next time
                         store.put(cell, result)
-                    left.remove(cell)
+                    del left[cell.key]
                     yield cell, result
             except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                for child in active_children():  # or their cells would be waited for
-                    child.terminate()
+                engine.stop(pool)
                 raise
-        if broken:
-            for cell in [cell for cell in batch if cell in left]:
-                deaths[cell.key] += 1
-                if deaths[cell.key] > ATTEMPTS:
-                    result = {FAILED: "its process was killed, each time it was tried"}
-                    left.remove(cell)
-                    yield cell, result
 
 
 def _finished(
-    futures: dict[Future[dict[str, Any]], Cell],
+    pool: Executor, cells: Sequence[Cell], work: Work, engine: Engine
 ) -> Iterator[tuple[Cell, dict[str, Any] | None]]:
-    """Results as they come; None where the process ended without one."""
-    pending = set(futures)
-    while pending:
-        done, pending = wait(pending, return_when=FIRST_COMPLETED)
-        for future in done:
+    """Results as they come; None where the process ended without one, and none after that."""
+    waiting, running = iter(cells), dict[Future[dict[str, Any]], Cell]()
+    # Each future tells of itself: to wait for a million would be to look at all of them for each.
+    done: SimpleQueue[Future[dict[str, Any]]] = SimpleQueue()
+
+    def give() -> None:
+        for cell in islice(waiting, engine.at_once - len(running)):
             try:
-                yield futures[future], future.result()
+                future = pool.submit(partial(work, **cell.arguments))
             except BrokenProcessPool:
-                yield futures[future], None
-            except Exception as error:
-                yield futures[future], {FAILED: f"{type(error).__name__}: {error}"}
+                return
+            running[future] = cell
+            future.add_done_callback(done.put)
+
+    give()
+    while running:
+        future = done.get()
+        cell = running.pop(future)
+        give()
+        try:
+            result = future.result()
+        except BrokenProcessPool:
+            result = None
+        except CancelledError as error:
+            raise LostEngineError(f"{engine.name} is gone") from error
+        except Exception as error:
+            result = {FAILED: f"{type(error).__name__}: {error}"}
+        yield cell, result
 
 
-def local(workers: int = 0) -> Executor:
-    """Processes on this machine, each computing in one thread; 0: one for each core."""
-    n = workers or len(os.sched_getaffinity(0))
-    # Spawned, not forked: torch's threads do not survive a fork.
-    return ProcessPoolExecutor(n, get_context("spawn"), initializer=_begin)
+def _stop(pool: Executor) -> None:
+    pool.shutdown(wait=False, cancel_futures=True)
+    for child in active_children():  # or their cells would be waited for
+        child.terminate()
 
 
 def _begin() -> None:

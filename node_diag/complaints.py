@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 
-from node_diag.errors import NodeDiagError, own_frames
+from node_diag.errors import LostEngineError, NodeDiagError, own_frames
 
 BUG = "this is a bug in node-diag; please report it with the lines above"
 
@@ -16,14 +16,15 @@ class Complaints:
     def __init__(self) -> None:
         self.verbose = self.exit_zero = False
         self.kept = "nothing was written"
-        """What is there after Ctrl-C."""
+        """What is there after Ctrl-C, or when the work cannot go on."""
 
     def tell(self, error: NodeDiagError, who: str = "") -> None:
         """One sentence; ``who`` is the problem, where there are several."""
         cause = error.__cause__
         hint = " (-v shows the traceback)" if cause and own_frames(cause) else ""
         prefix = f"{who}: " if who else ""
-        sys.stderr.write(f"error: {prefix}{error}{'' if self.verbose else hint}\n")
+        kept = f"; {self.kept}" if isinstance(error, LostEngineError) else ""
+        sys.stderr.write(f"error: {prefix}{error}{kept}{'' if self.verbose else hint}\n")
         if self.verbose and cause is not None:
             _show_traceback(cause)
 

@@ -25,6 +25,10 @@ class UnmatchedGateError(UsageError):
     exit_code = 1
 
 
+class LostEngineError(NodeDiagError):
+    """What computed cells is gone; those that were finished are kept."""
+
+
 class ProblemError(NodeDiagError):
     """The problem module, its dynamics or its loss cannot be used.
 

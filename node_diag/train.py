@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from node_diag.cells import FAILED, Cell, Store, local, run
+from node_diag.cells import FAILED, Cell, Store, run
 from node_diag.command_line import command_line
 from node_diag.config import CheckConfig, option_text
 from node_diag.errors import UsageError
@@ -98,7 +98,7 @@ def _runs(
     ]  # fmt: skip
     found: dict[str, TrainingRun] = {}
     with tempfile.TemporaryDirectory() as kept:
-        for cell, result in run(cells, measure, Store(Path(kept), ""), local):
+        for cell, result in run(cells, measure, Store(Path(kept), "")):
             progress(f"training: {len(found) + 1} of {len(cells)} runs")
             found[cell.key] = _as_run(cell, result)
     runs = [found[cell.key] for cell in cells]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ from node_diag.commands import options, printing
 from node_diag.commands.options import Format
 
 if TYPE_CHECKING:
+    from node_diag.cells import Engine
     from node_diag.session import Job
     from node_diag.sweep.axes import Axis
 
@@ -54,8 +56,19 @@ def sweep(  # noqa: PLR0913 - one parameter for each option
         int | None, typer.Option(help="Runs that times are medians of. [default: what fits]")
     ] = None,
     workers: Annotated[
-        int, typer.Option(help="Processes that work side by side; 0: one for each core.")
-    ] = 0,
+        int | None,
+        typer.Option(help="Processes that work side by side. [default: one for each core]"),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Dask scheduler whose workers do the work instead: tcp://…:8786.",
+        ),
+    ] = None,
+    parquet: Annotated[
+        bool, typer.Option("--parquet", help="Write points.parquet too (needs pyarrow).")
+    ] = False,
     report_dir: Annotated[
         Path | None, typer.Option(help="Folder. [default: reports/sweep-<problem>/<time>]")
     ] = None,
@@ -75,7 +88,6 @@ def sweep(  # noqa: PLR0913 - one parameter for each option
     --resume goes on. A setting that fails is a result. Exit codes: 0 it was swept, 2 could not run.
     """
     from node_diag import session
-    from node_diag.cells import local
     from node_diag.complaints import complaints
     from node_diag.errors import UsageError
     from node_diag.streams import Streams
@@ -103,17 +115,20 @@ def sweep(  # noqa: PLR0913 - one parameter for each option
     if resume and report_dir is None:
         raise UsageError("--resume goes on in a folder: name it with --report-dir")
     folder = report_dir or session.default_folder(f"sweep-{job.name}")
+    if parquet:
+        _require_parquet()
     streams = Streams(no_color=no_color, quiet=quiet)
     plan = running.Plan(job, varied, times, _command(job, varied, times, flags))
     target = folder.absolute()  # the module may go elsewhere
     complaints.kept = f"{folder} holds what was finished; go on with --resume --report-dir {folder}"
     with streams.progress() as told:
-        found = running.sweep(plan, target, told, lambda n: local(n or workers), resume=resume)
+        with _engine(scheduler, workers, told) as engine:
+            found = running.sweep(plan, target, told, engine, resume=resume)
         told("writing the report")
         from node_diag.outputs.folder import put_all
         from node_diag.sweep import showing
 
-        put_all(target, showing.files(found))
+        put_all(target, showing.files(found, parquet=parquet))
     if output_format is Format.json:
         printing.print_lines([found.model_dump_json(indent=1)])
     else:
@@ -121,6 +136,34 @@ def sweep(  # noqa: PLR0913 - one parameter for each option
     printing.print_folder("report", folder, output_format, streams)
     if open_:
         printing.open_page(target / showing.PAGE, streams)
+
+
+@contextmanager
+def _engine(
+    scheduler: str | None, workers: int | None, told: Callable[[str], None]
+) -> Generator[Engine]:
+    """What computes: processes of this machine, or a cluster."""
+    from node_diag.cells import local
+    from node_diag.cluster import connected
+    from node_diag.errors import UsageError
+
+    if scheduler is None:
+        yield local(workers or 0)
+    elif workers is not None:
+        raise UsageError("--workers are processes of this machine: leave it out with --scheduler")
+    else:
+        with connected(scheduler, told) as engine:
+            yield engine
+
+
+def _require_parquet() -> None:
+    """Before anything is computed."""
+    from importlib.util import find_spec
+
+    from node_diag.errors import UsageError
+
+    if find_spec("pyarrow") is None:
+        raise UsageError("--parquet needs pyarrow: pip install 'node-diag[parquet]'")
 
 
 def _once(varied: Sequence[Axis], set_: Sequence[str], flags: Mapping[str, Any]) -> None:

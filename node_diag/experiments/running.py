@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from node_diag import __version__
-from node_diag.cells import FAILED, Cell, Store, local, run, stamp_of
+from node_diag.cells import FAILED, Cell, Store, run, stamp_of
 from node_diag.errors import UsageError
 from node_diag.experiments.base import Conclusion, Experiment, Results, failures
 from node_diag.experiments.rendering import Finished, files, overview
@@ -55,7 +55,7 @@ def _one(name: str, folder: Path, told: Callable[[str], None], *, again: bool) -
     if again:
         store.clear()
     results: dict[str, Mapping[str, Any]] = {}
-    for cell, result in _told(run(cells, functools.partial(_measure, name), store, local), told):
+    for cell, result in _told(run(cells, functools.partial(_measure, name), store), told):
         results[cell.key] = result
         if len(results) % max(1, len(cells) // 10) == 0 or len(results) == len(cells):
             told(f"{name}: {len(results)} of {len(cells)}")

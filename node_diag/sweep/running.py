@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import product
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from node_diag import __version__
-from node_diag.cells import FAILED, Cell, Store, run, stamp_of
+from node_diag.cells import FAILED, Cell, Engine, Store, run, stamp_of
 from node_diag.config import CheckConfig, resolve
 from node_diag.errors import UsageError
 from node_diag.outputs.folder import put
@@ -107,7 +107,7 @@ def sweep(
     plan: Plan,
     folder: Path,
     told: Callable[[str], None],
-    executors: Callable[[int], Executor],
+    engine: Engine,
     *,
     resume: bool,
 ) -> Sweep:
@@ -117,13 +117,13 @@ def sweep(
         plan: what to sweep.
         folder: where finished cells go at once.
         told: what is being done.
-        executors: gives an executor for so many workers (0: as many as there are).
+        engine: computes the cells; times are taken by one process of this machine.
         resume: go on in a folder that holds a part of this sweep.
 
     Raises:
         UsageError: the folder holds something else, or a value cannot be used.
     """
-    grid, stamp = places(plan), _stamp(plan)
+    grid, stamp, here = places(plan), _stamp(plan), str(Path.cwd())
     told(f"importing {plan.job.spec}")
     _try(grid[0])
     _begin(folder, plan, resume=resume)
@@ -134,7 +134,7 @@ def sweep(
             break
         cells = [Cell(key, place.arguments, alone) for key, place in unique.items()]
         store = Store(folder / CELLS / what, stamp)
-        results = run(cells, functools.partial(_measure, what), store, executors)
+        results = run(cells, functools.partial(_measure, what, here), store, engine)
         for done, (cell, result) in enumerate(results, 1):
             told(f"{what}: {done} of {len(cells)} settings")
             _merge(points.setdefault(cell.key, {}), result, plan)
@@ -150,10 +150,12 @@ def _try(place: Place) -> None:
         load(place.arguments["spec"], dict(place.arguments["overrides"]))
 
 
-def _measure(what: str, /, **arguments: Any) -> dict[str, Any]:
-    """In a worker."""
+def _measure(what: str, folder: str, /, **arguments: Any) -> dict[str, Any]:
+    """In a worker, wherever that was started."""
     from node_diag.sweep import measure
 
+    with contextlib.suppress(OSError):  # a built-in problem needs no files
+        os.chdir(folder)
     with contextlib.redirect_stdout(sys.stderr):
         return getattr(measure, what)(**arguments)
 

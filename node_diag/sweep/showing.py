@@ -22,18 +22,20 @@ from node_diag.sweep import heat_map, work_precision
 from node_diag.sweep.running import idle
 
 PAGE, RECORD, POINTS = "report.html", "sweep.json", "points.csv"
+PARQUET = "points.parquet"
 ALWAYS = 3
 """Columns of the front besides its axes that are always printed."""
 FIELDS = [name for name in SweepPoint.model_fields if name not in ("at", "method")]
 
 
-def files(found: Sweep) -> dict[str, bytes]:
+def files(found: Sweep, *, parquet: bool = False) -> dict[str, bytes]:
     """Everything a sweep leaves behind, by relative path."""
     pictures = [*work_precision.pictures(found), *heat_map.pictures(found)]
     return {
         PAGE: _page(found, pictures),
         RECORD: (json.dumps(found.model_dump(mode="json"), indent=1) + "\n").encode(),
         POINTS: _tidy(found),
+        **({PARQUET: _parquet(found)} if parquet else {}),
         **{path: content for p in pictures for path, content in p.files().items()},
     }
 
@@ -131,16 +133,41 @@ def _at(point: SweepPoint) -> str:
     return ", ".join(f"{name} {option_text(value)}" for name, value in point.at.items())
 
 
+def _columns(found: Sweep) -> dict[str, list[Any]]:
+    """One row for each gradient, one column for each quantity."""
+    return {
+        **{name: [point.at[name] for point in found.points] for name in found.axes},
+        "method": [point.method for point in found.points],
+        **{name: [getattr(point, name) for point in found.points] for name in FIELDS},
+    }
+
+
 def _tidy(found: Sweep) -> bytes:
-    """One row for each gradient, one column for each quantity, numbers in full."""
+    """Numbers in full; what is not known is empty."""
+    columns = _columns(found)
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([*found.axes, "method", *FIELDS])
-    for point in found.points:
-        values = [getattr(point, name) for name in FIELDS]
-        at = [point.at[name] for name in found.axes]
-        writer.writerow([*at, point.method, *("" if v is None else v for v in values)])
+    writer.writerow(columns)
+    for row in zip(*columns.values(), strict=True):
+        writer.writerow(["" if value is None else value for value in row])
     return buffer.getvalue().encode()
+
+
+def _parquet(found: Sweep) -> bytes:
+    """The same, with types; an axis with values of several types is text."""
+    import pyarrow
+    from pyarrow import parquet
+
+    def column(values: list[Any]) -> Any:
+        try:
+            return pyarrow.array(values)
+        except pyarrow.ArrowException:
+            return pyarrow.array([option_text(value) for value in values])
+
+    table = pyarrow.table({name: column(values) for name, values in _columns(found).items()})
+    sink = pyarrow.BufferOutputStream()
+    parquet.write_table(table, sink)
+    return sink.getvalue().to_pybytes()
 
 
 def _page(found: Sweep, pictures: Sequence[Picture]) -> bytes:

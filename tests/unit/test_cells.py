@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from node_diag.cells import ATTEMPTS, FAILED, Cell, Store, local, run, stamp_of
+from node_diag.cells import ATTEMPTS, FAILED, Cell, Engine, Store, run, stamp_of
 
 
 def double(x: int, folder: str) -> dict[str, int]:
@@ -45,8 +45,7 @@ class Here(Executor):
         return future
 
 
-def here(workers: int) -> Executor:
-    return Here()
+HERE = Engine("here", Here, stop=lambda pool: None, at_once=1)
 
 
 @pytest.fixture
@@ -62,21 +61,21 @@ def cells(marks: Path, n: int = 4) -> list[Cell]:
 
 def test_a_cell_is_computed_once(tmp_path: Path, marks: Path) -> None:
     store = Store(tmp_path / "cells", "v1")
-    first = {c.key: r for c, r in run(cells(marks), double, store, here)}
-    again = {c.key: r for c, r in run(cells(marks), double, store, here)}
+    first = {c.key: r for c, r in run(cells(marks), double, store, HERE)}
+    again = {c.key: r for c, r in run(cells(marks), double, store, HERE)}
     assert first == again == {f"cell{x}": {"double": 2 * x} for x in range(4)}
     assert len(list(marks.iterdir())) == 4
 
 
 def test_an_interrupted_study_goes_on_where_it_was(tmp_path: Path, marks: Path) -> None:
     store = Store(tmp_path / "cells", "v1")
-    running = run(cells(marks), double, store, here)
+    running = run(cells(marks), double, store, HERE)
     next(running)
     running.close()
     kept = [cell for cell in cells(marks) if store.get(cell) is not None]
     assert kept  # the finished one is there
     done = len(list(marks.iterdir()))
-    list(run(cells(marks), double, store, here))
+    list(run(cells(marks), double, store, HERE))
     assert len(list(marks.iterdir())) == done + 4 - len(kept)
 
 
@@ -95,9 +94,9 @@ def test_results_of_something_else_are_not_taken(tmp_path: Path, marks: Path, ch
 
 def test_a_failing_cell_stops_no_other_and_is_tried_again(tmp_path: Path, marks: Path) -> None:
     store = Store(tmp_path / "cells", "")
-    found = {c.key: result for c, result in run(cells(marks, 2), fails, store, here)}
+    found = {c.key: result for c, result in run(cells(marks, 2), fails, store, HERE)}
     assert found == {f"cell{x}": {FAILED: f"ValueError: no {x}"} for x in range(2)}
-    again = {c.key: result for c, result in run(cells(marks, 2), double, store, here)}
+    again = {c.key: result for c, result in run(cells(marks, 2), double, store, HERE)}
     assert again == {"cell0": {"double": 0}, "cell1": {"double": 2}}
 
 
@@ -107,14 +106,14 @@ def ends_badly(x: int, folder: str) -> dict:
 
 def test_a_result_that_tells_of_a_failure_is_one(tmp_path: Path, marks: Path) -> None:
     store = Store(tmp_path / "cells", "")
-    found = {c.key: r for c, r in run(cells(marks, 2), ends_badly, store, here)}
+    found = {c.key: r for c, r in run(cells(marks, 2), ends_badly, store, HERE)}
     assert found["cell0"] == {"failure": "step underflow", "loss": 1.0}
     assert {c.key: store.get(c) for c in cells(marks, 2)} == found
 
 
 def test_a_cell_that_kills_its_process_takes_no_other_with_it(tmp_path: Path, marks: Path) -> None:
     store = Store(tmp_path / "cells", "")
-    found = {c.key: r for c, r in run(cells(marks, 3), fragile, store, local)}
+    found = {c.key: r for c, r in run(cells(marks, 3), fragile, store)}
     assert found["cell0"] == {"double": 0}
     assert found["cell2"] == {"double": 4}
     assert "killed" in found["cell1"][FAILED]
@@ -125,7 +124,7 @@ def test_workers_go_with_who_started_them(tmp_path: Path, marks: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from node_diag.cells import *;"
         "from tests.unit.test_cells import sleeps;"
-        f"list(run([Cell('a', {{'folder': {str(marks)!r}}})], sleeps, Store(Path({str(tmp_path)!r}), ''), local))"
+        f"list(run([Cell('a', {{'folder': {str(marks)!r}}})], sleeps, Store(Path({str(tmp_path)!r}), '')))"
     )
     parent = subprocess.Popen([sys.executable, "-c", code])
     try:
@@ -151,15 +150,15 @@ def _until(happened: Callable[[], bool]) -> None:
 
 
 def test_times_are_measured_alone(tmp_path: Path, marks: Path) -> None:
-    asked: list[int] = []
+    asked: list[str] = []
 
-    def executors(workers: int) -> Executor:
-        asked.append(workers)
-        return Here()
+    def engine(name: str) -> Engine:
+        return Engine(name, lambda: asked.append(name) or Here(), stop=lambda pool: None, at_once=9)
 
     mixed = [Cell("a", {"x": 1, "folder": str(marks)}, alone=True), *cells(marks, 2)]
-    order = [c.key for c, _ in run(mixed, double, Store(tmp_path / "c", ""), executors)]
-    assert asked == [0, 1]
+    store = Store(tmp_path / "c", "")
+    order = [c.key for c, _ in run(mixed, double, store, engine("many"), engine("one"))]
+    assert asked == ["many", "one"]
     assert order[-1] == "a"
 
 

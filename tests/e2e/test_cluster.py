@@ -1,0 +1,148 @@
+"""``node-diag sweep --scheduler``: the same sweep on the workers of a real Dask scheduler."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import NODE_DIAG
+
+DASK = Path(sys.executable).parent / "dask"
+OWN = """
+import time
+import torch
+from node_diag import Problem
+from neighbour import RATE
+
+
+def problem(k=1.0):
+    k = torch.tensor(k, dtype=torch.float64, requires_grad=True)
+    time.sleep(0.2)  # that a worker is at it when it is killed
+    return Problem(lambda t, z: RATE * k * z, torch.ones(2, dtype=torch.float64), (0.0, 1.0),
+                   lambda zs: (zs[-1] ** 2).sum(), name="own", params={"k": k})
+"""
+SETTINGS = 16
+SWEEP = ("sweep", "own.py", "--over", f"k=0.5:2:{SETTINGS}", "-m", "aca", "--report-dir")
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A folder with a problem that imports a file beside it."""
+    (tmp_path / "own.py").write_text(OWN)
+    (tmp_path / "neighbour.py").write_text("RATE = -0.5\n")
+    return tmp_path
+
+
+@pytest.fixture
+def cluster(tmp_path_factory):
+    """``cluster(n)`` → address, scheduler process, worker processes; they live in another folder."""
+    folder, running = tmp_path_factory.mktemp("cluster"), []
+
+    def start(*arguments):
+        process = subprocess.Popen(
+            [DASK, *arguments, "--no-dashboard"], cwd=folder,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        running.append(process)
+        return process
+
+    def begin(n):
+        file = folder / "scheduler.json"
+        scheduler = start(
+            "scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file)
+        )
+        limit = time.monotonic() + 60  # starting Python, on a busy machine
+        while not file.exists():
+            assert time.monotonic() < limit
+            assert scheduler.poll() is None
+            time.sleep(0.05)
+        address = json.loads(file.read_text())["address"]
+        workers = [start("worker", address, "--nthreads", "1", "--no-nanny") for _ in range(n)]
+        return address, scheduler, workers
+
+    yield begin
+    for process in running:
+        process.kill()
+        process.wait()
+
+
+def begin(own, out, *options):
+    return subprocess.Popen(
+        [NODE_DIAG, *SWEEP, out, *options], cwd=own, text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def wait_for(n, folder, process):
+    while len(list((folder / "cells" / "counts").glob("*.json"))) < n:
+        assert process.poll() is None
+        time.sleep(0.02)
+
+
+def points(folder):
+    return json.loads((folder / "sweep.json").read_text())["points"]
+
+
+def local(own):
+    done = subprocess.run(
+        [NODE_DIAG, *SWEEP, "here", "--workers", "1", "-q"], cwd=own, check=False,
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return points(own / "here")
+
+
+def test_a_killed_worker_loses_and_doubles_nothing(own, cluster):
+    address, _, workers = cluster(3)
+    process = begin(own, "there", "--scheduler", address)
+    wait_for(4, own / "there", process)
+    workers[0].send_signal(signal.SIGKILL)
+    left = SETTINGS - len(list((own / "there" / "cells" / "counts").glob("*.json")))
+    assert left > 0
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    told = Counter(re.findall(rf"counts: (\d+) of {SETTINGS} settings", said))
+    assert told == {str(n): 1 for n in range(1, SETTINGS + 1)}
+    assert len(list((own / "there" / "cells" / "counts").iterdir())) == SETTINGS
+    assert points(own / "there") == local(own)
+
+
+def test_a_lost_scheduler_loses_nothing_that_was_finished(own, cluster):
+    address, scheduler, _ = cluster(1)
+    process = begin(own, "there", "--scheduler", address)
+    wait_for(2, own / "there", process)
+    scheduler.kill()
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert f"error: the Dask scheduler at {address} is gone" in said
+    assert "--resume --report-dir there" in said
+    assert "Traceback" not in said
+    kept = {f.name: f.stat().st_mtime_ns for f in (own / "there" / "cells" / "counts").iterdir()}
+    assert len(kept) >= 2
+    _, said = (again := begin(own, "there", "--resume", "--workers", "1")).communicate(timeout=300)
+    assert again.returncode == 0, said
+    for name, written in kept.items():
+        assert (own / "there" / "cells" / "counts" / name).stat().st_mtime_ns == written
+    assert points(own / "there") == local(own)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--scheduler", "tcp://127.0.0.1:1"), "no Dask scheduler answers at 'tcp://127.0.0.1:1'"),
+        (("--scheduler", "login01"), "no Dask scheduler answers at 'login01'"),
+        (("--scheduler", "tcp://127.0.0.1:1", "--workers", "2"), "leave it out with --scheduler"),
+    ],
+)
+def test_an_address_where_nobody_is(own, options, words):
+    _, said = (process := begin(own, "there", *options, "-q")).communicate(timeout=120)
+    assert process.returncode == 2
+    assert words in said
+    assert "Traceback" not in said
+    assert not (own / "there").exists()
