@@ -26,7 +26,7 @@ _turn = threading.Lock()
 
 
 @contextmanager
-def connected(address: str, told: Callable[[str], None]) -> Generator[Engine]:
+def connected(address: str, told: Callable[[str], None], workers: int = 1) -> Generator[Engine]:
     """The workers of a running Dask scheduler.
 
     A worker that ends under a cell is Dask's to deal with: the cell goes to another one, and after
@@ -36,6 +36,7 @@ def connected(address: str, told: Callable[[str], None]) -> Generator[Engine]:
     Args:
         address: such as ``tcp://login01:8786``.
         told: what is waited for.
+        workers: how many there have to be at the start.
 
     Raises:
         UsageError: Dask is not installed, nobody answers, or a worker has another node-diag.
@@ -59,7 +60,7 @@ def connected(address: str, told: Callable[[str], None]) -> Generator[Engine]:
         ) from error
     with client:
         told(f"waiting for a worker of {address}")
-        client.wait_for_workers(1)
+        client.wait_for_workers(workers)
         _agree(client)
         nthreads: Any = client.nthreads()  # a coroutine only of an asynchronous client
         yield Engine(

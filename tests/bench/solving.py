@@ -1,92 +1,133 @@
-"""Our solver and ACA gradient against torchdiffeq's, on van der Pol with dopri5."""
+"""Forward solves with dopri5 and without a graph: ours, torchdiffeq's, torchode's, and f alone."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torchdiffeq
+import torchode
+from torch import Tensor, nn
 
-from node_diag.builtins import builtin_names
+from node_diag import Problem
 from node_diag.field import Field
-from node_diag.gradients.base import Setup, run
 from node_diag.loader import load
-from node_diag.registry import METHODS, SOLVERS
+from node_diag.registry import SOLVERS
 from node_diag.solvers.integrate import integrate
 from node_diag.solvers.solution import Settings
 from tests.bench.ratio import Ratio, alternate
 
-assert "vanderpol" in builtin_names()
 RTOL = 1e-5
 SETTINGS = Settings(SOLVERS.load("dopri5"), RTOL, RTOL)
+WIDTH, ROWS = 256, 256
+"""Of a network whose evaluation takes a few milliseconds on one core."""
 
 
-class _Counted(torch.nn.Module):
+class _Counted(nn.Module):
     """A field that counts its evaluations, as torchdiffeq does not."""
 
-    def __init__(self, func: torch.nn.Module) -> None:
+    def __init__(self, func: nn.Module) -> None:
         super().__init__()
         self.func = func
         self.nfe = 0
 
-    def forward(self, t: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+    def forward(self, t: Tensor, z: Tensor) -> Tensor:
         self.nfe += 1
         return self.func(t, z)
 
 
-def _problem():
+class _Rows(nn.Module):
+    """The same for torchode, whose times and states have a batch in front."""
+
+    def __init__(self, func: nn.Module) -> None:
+        super().__init__()
+        self.func = func
+
+    def forward(self, t: Tensor, z: Tensor) -> Tensor:
+        return self.func(t[0], z[0])[None]
+
+
+class _Wide(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        layers = [nn.Linear(WIDTH, WIDTH), nn.Tanh(), nn.Linear(WIDTH, WIDTH)]
+        self.net = nn.Sequential(*layers).double()
+
+    def forward(self, t: Tensor, z: Tensor) -> Tensor:
+        return self.net(z)
+
+
+def vanderpol() -> Problem:
+    """The oscillator, on one core."""
     torch.set_num_threads(1)
     return load("vanderpol")
 
 
-def forward_per_evaluation() -> Ratio:
-    """Time of a forward solve without graph, per evaluation of f."""
-    problem = _problem()
-    ts = torch.tensor(problem.ts, dtype=torch.float64)
-    field, counted = Field(problem), _Counted(problem.func)
+def wide() -> Problem:
+    """A network that is expensive to evaluate."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    z0 = torch.randn(ROWS, WIDTH, dtype=torch.float64)
+    return Problem(_Wide(), z0, (0.0, 3.0), lambda zs: zs[-1].square().mean(), name="wide")
+
+
+def ours(problem: Problem) -> tuple[Callable[[], object], int]:
+    """Our solve, and its evaluations of f."""
+    field, z0 = Field(problem), problem.flat_z0()
+    integrate(field, z0, problem.ts, SETTINGS)
+    return lambda: integrate(Field(problem), z0, problem.ts, SETTINGS), field.nfe
+
+
+def over_torchdiffeq() -> Ratio:
+    """Time of a solve, per evaluation of f."""
+    problem = vanderpol()
+    solve, nfe = ours(problem)
+    ts, counted = torch.tensor(problem.ts, dtype=torch.float64), _Counted(problem.func)
     z0 = problem.flat_z0()
 
     @torch.no_grad()
-    def theirs():
-        return torchdiffeq.odeint(problem.func, z0, ts, rtol=RTOL, atol=RTOL, method="dopri5")
+    def theirs(func: nn.Module = problem.func) -> object:
+        return torchdiffeq.odeint(func, z0, ts, rtol=RTOL, atol=RTOL, method="dopri5")
 
-    with torch.no_grad():
-        integrate(field, z0, problem.ts, SETTINGS)
-        torchdiffeq.odeint(counted, z0, ts, rtol=RTOL, atol=RTOL, method="dopri5")
+    theirs(counted)
+    return alternate(solve, theirs, pairs=25, scale=(nfe, counted.nfe))
 
-    def ours():
-        return integrate(Field(problem), z0, problem.ts, SETTINGS)
 
-    return alternate(ours, theirs, pairs=25, scale=(field.nfe, counted.nfe))
+def over_torchode() -> Ratio:
+    """Time of a solve, per evaluation of f."""
+    problem = vanderpol()
+    solve, nfe = ours(problem)
+    ts = torch.tensor([problem.ts], dtype=torch.float64)
+    counted = _Counted(_Rows(problem.func))
+    start = torchode.InitialValueProblem(problem.flat_z0()[None], ts[:, 0], ts[:, -1], ts)
+
+    @torch.no_grad()
+    def theirs(func: nn.Module = counted.func) -> object:
+        term = torchode.ODETerm(func, with_stats=False)
+        control = torchode.IntegralController(RTOL, RTOL, term=term)
+        return torchode.AutoDiffAdjoint(torchode.Dopri5(term=term), control).solve(start)
+
+    theirs(counted)
+    return alternate(solve, theirs, pairs=25, scale=(nfe, counted.nfe))
 
 
 def over_bare_f() -> Ratio:
-    """Time of a forward solve per evaluation, over f called by itself."""
-    problem = _problem()
-    field, z0, t = Field(problem), problem.flat_z0(), torch.tensor(0.0, dtype=torch.float64)
-    integrate(field, z0, problem.ts, SETTINGS)
+    """Time of a solve over calling f as often by itself."""
+    return _over_bare(vanderpol(), pairs=25)
+
+
+def over_bare_wide_f() -> Ratio:
+    """The same where f takes a millisecond or more."""
+    return _over_bare(wide(), pairs=9)
+
+
+def _over_bare(problem: Problem, pairs: int) -> Ratio:
+    solve, nfe = ours(problem)
+    t, z0 = torch.tensor(0.0, dtype=torch.float64), problem.layout.unflatten(problem.flat_z0())
 
     @torch.no_grad()
-    def bare():
-        for _ in range(field.nfe):
+    def bare() -> None:
+        for _ in range(nfe):
             problem.func(t, z0)
 
-    def ours():
-        return integrate(Field(problem), z0, problem.ts, SETTINGS)
-
-    return alternate(ours, bare, pairs=25)
-
-
-def aca_gradient() -> Ratio:
-    """Forward and backward of ACA over those of odeint_adjoint at the same tolerance."""
-    problem = _problem()
-    ts = torch.tensor(problem.ts, dtype=torch.float64)
-    aca, setup = METHODS.load("aca"), Setup(SETTINGS, SETTINGS)
-
-    def ours():
-        return run("aca", aca, problem, setup)
-
-    def theirs():
-        z0 = problem.flat_z0().requires_grad_()
-        zs = torchdiffeq.odeint_adjoint(problem.func, z0, ts, rtol=RTOL, atol=RTOL, method="dopri5")
-        return torch.autograd.grad(problem.loss(zs[1:]), [z0, *problem.params.values()])
-
-    return alternate(ours, theirs, pairs=9)
+    return alternate(solve, bare, pairs=pairs)

@@ -4,16 +4,14 @@ import json
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
+from tests.dask_cluster import cluster
 from tests.e2e.conftest import NODE_DIAG
 
-DASK = Path(sys.executable).parent / "dask"
 OWN = """
 import time
 import torch
@@ -40,36 +38,9 @@ def own(tmp_path):
 
 
 @pytest.fixture
-def cluster(tmp_path_factory):
-    """``cluster(n)`` → address, scheduler process, worker processes; they live in another folder."""
-    folder, running = tmp_path_factory.mktemp("cluster"), []
-
-    def start(*arguments):
-        process = subprocess.Popen(
-            [DASK, *arguments, "--no-dashboard"], cwd=folder,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        running.append(process)
-        return process
-
-    def begin(n):
-        file = folder / "scheduler.json"
-        scheduler = start(
-            "scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file)
-        )
-        limit = time.monotonic() + 60  # starting Python, on a busy machine
-        while not file.exists():
-            assert time.monotonic() < limit
-            assert scheduler.poll() is None
-            time.sleep(0.05)
-        address = json.loads(file.read_text())["address"]
-        workers = [start("worker", address, "--nthreads", "1", "--no-nanny") for _ in range(n)]
-        return address, scheduler, workers
-
-    yield begin
-    for process in running:
-        process.kill()
-        process.wait()
+def elsewhere(tmp_path_factory):
+    """The folder that the cluster lives in."""
+    return tmp_path_factory.mktemp("cluster")
 
 
 def begin(own, out, *options):
@@ -98,14 +69,14 @@ def local(own):
     return points(own / "here")
 
 
-def test_a_killed_worker_loses_and_doubles_nothing(own, cluster):
-    address, _, workers = cluster(3)
-    process = begin(own, "there", "--scheduler", address)
-    wait_for(4, own / "there", process)
-    workers[0].send_signal(signal.SIGKILL)
-    left = SETTINGS - len(list((own / "there" / "cells" / "counts").glob("*.json")))
-    assert left > 0
-    _, said = process.communicate(timeout=300)
+def test_a_killed_worker_loses_and_doubles_nothing(own, elsewhere):
+    with cluster(elsewhere, 3) as (address, _, workers):
+        process = begin(own, "there", "--scheduler", address)
+        wait_for(4, own / "there", process)
+        workers[0].send_signal(signal.SIGKILL)
+        left = SETTINGS - len(list((own / "there" / "cells" / "counts").glob("*.json")))
+        assert left > 0
+        _, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
     told = Counter(re.findall(rf"counts: (\d+) of {SETTINGS} settings", said))
     assert told == {str(n): 1 for n in range(1, SETTINGS + 1)}
@@ -113,12 +84,12 @@ def test_a_killed_worker_loses_and_doubles_nothing(own, cluster):
     assert points(own / "there") == local(own)
 
 
-def test_a_lost_scheduler_loses_nothing_that_was_finished(own, cluster):
-    address, scheduler, _ = cluster(1)
-    process = begin(own, "there", "--scheduler", address)
-    wait_for(2, own / "there", process)
-    scheduler.kill()
-    _, said = process.communicate(timeout=120)
+def test_a_lost_scheduler_loses_nothing_that_was_finished(own, elsewhere):
+    with cluster(elsewhere, 1) as (address, scheduler, _):
+        process = begin(own, "there", "--scheduler", address)
+        wait_for(2, own / "there", process)
+        scheduler.kill()
+        _, said = process.communicate(timeout=120)
     assert process.returncode == 2
     assert f"error: the Dask scheduler at {address} is gone" in said
     assert "--resume --report-dir there" in said
