@@ -41,6 +41,8 @@ def _text(value: Any) -> str:
         )
     if isinstance(value, Sequence) and not isinstance(value, str):
         items = cast("Sequence[Any]", value)
+        if items and all(isinstance(item, Mapping) for item in items):
+            return f"{count(len(items))}, listed in report.json"
         rest = f", … ({len(items)} in all)" if len(items) > _MOST_ITEMS else ""
         return ", ".join(_text(item) for item in items[:_MOST_ITEMS]) + rest or "none"
     return str(value)

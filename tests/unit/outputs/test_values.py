@@ -23,6 +23,7 @@ from node_diag.outputs.values import LONGEST, show
         ({}, "none"),
         ({"mu": 2.0, "T": 20.0}, "mu: 2, T: 20"),
         ("two\nlines", "two lines"),
+        ([{"rtol": 1e-5, "error": 0.4}, {"rtol": 1e-6, "error": 0.1}], "2, listed in report.json"),
     ],
 )
 def test_values_are_one_short_line(value, shown):
