@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from node_diag.config import SUGGESTED, TOLERANCES, CheckConfig, flag_of, option_text
 from node_diag.records import (
     Candidate,
-    ConfigRecord,
     ErrorRecord,
     Finding,
     MethodRecord,
@@ -18,7 +15,7 @@ from node_diag.records import (
     Report,
     Severity,
 )
-from node_diag.registry import FINDINGS, METHODS, code_of
+from node_diag.registry import FINDINGS, code_of
 
 SECOND_DERIVATIVES = "ND208"
 WRONG_DERIVATIVE = "ND205"
@@ -127,72 +124,3 @@ def stored(report: Report) -> MethodRecord | None:
 def candidates(report: Report) -> list[Candidate]:
     """Settings that were tried out in the search for the cheapest one."""
     return report.recommendation.candidates if report.recommendation else []
-
-
-def _typed(config: ConfigRecord, label: str) -> str:
-    """A method as it was asked for: the file behind the name it has in the report."""
-    return next((name for name in config.methods if METHODS.label(name) == label), label)
-
-
-CARRIED = (
-    *("solver", "rtol", "atol", "adjoint_rtol", "adjoint_atol", "step_size", "max_step"),
-    *("control", "max_steps", "reference", "order", "target_error"),
-    *("dtype", "device", "seed", "methods"),
-)
-"""Options that decide what is computed. Gates are left out: they may name methods that are not
-run any more, and how a report is written is another matter."""
-
-
-def _gated(config: ConfigRecord, configured: set[str]) -> set[str]:
-    """Methods that gates of the configuration name."""
-    if not configured & {"gates", "max_grad_error"}:
-        return set()
-    return {gate.partition(".")[0] for gate in config.gates} - {"*"}
-
-
-def _comes_by_itself(config: ConfigRecord, key: str, options: Mapping[str, Any]) -> bool:
-    """Whether the problem brings the option along; tolerances not beside others."""
-    if config.sources.get(key) != SUGGESTED:
-        return False
-    return key not in TOLERANCES or not any(name in options for name in TOLERANCES)
-
-
-def command(report: Report, **options: Any) -> str:
-    """``node-diag check`` for the same run with some options changed; defaults are left out.
-
-    Not those that the configuration sets otherwise: it will be read again. ``method`` is a list
-    with commas, by the names in the report.
-    """
-    config = report.config
-    options = {
-        key: float(f"{value:.3g}") if isinstance(value, float) else value
-        for key, value in options.items()
-    }
-    if "rtol" in options and config.atol == config.rtol:
-        options.setdefault("atol", options["rtol"])  # it follows, as it did
-    if "method" in options:
-        options["methods"] = [_typed(config, one) for one in options.pop("method").split(",")]
-    usual = CheckConfig(rtol=options.get("rtol", config.rtol))
-    chosen = {name: getattr(config, name) for name in CARRIED}
-    for name, followed in (("adjoint_rtol", config.rtol), ("adjoint_atol", config.atol)):
-        if chosen[name] == followed:
-            del chosen[name]  # it follows what the command says
-    configured = {key for key, origin in config.sources.items() if not origin.startswith("flag")}
-    words = ["node-diag", "check", config.problem]
-    for key, value in config.overrides.items():
-        words += ["--set", f"{key}={value}"]
-    for key, value in (chosen | options).items():
-        if key not in options and _comes_by_itself(config, key, options):
-            continue
-        default = CheckConfig().rtol if key == "rtol" else getattr(usual, key, None)
-        if value != default or (key in configured and value is not None):
-            text = ",".join(value) if isinstance(value, list) else option_text(value)
-            words += [flag_of(key), text]
-    # A baseline was made with the settings that are to be changed, and a gate may be on a method
-    # that is not to be run any more.
-    left_out = "methods" in options and _gated(config, configured) - {
-        METHODS.label(name) for name in options["methods"]
-    }
-    if "baseline" in configured or left_out:
-        words.append("--ignore-config")
-    return shlex.join(words)

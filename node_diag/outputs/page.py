@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from node_diag.diagnosis.again import COMMANDS
 from node_diag.outputs import gate_text
 from node_diag.outputs.foreign import plain
 from node_diag.outputs.numbers import NOTHING, count, duration, general, scientific, size, uncertain
@@ -54,8 +55,9 @@ def _many(n: int, noun: str) -> str:
 
 def advice(finding: Finding) -> tuple[str, str]:
     """What to do, and the command that does it (empty if there is none)."""
-    text, found, command = finding.advice.partition("node-diag ")
-    return (text.rstrip(), found + command) if found else (text, "")
+    starts = [finding.advice.find(one) for one in COMMANDS if one in finding.advice]
+    at = min(starts, default=len(finding.advice))
+    return finding.advice[:at].rstrip(), finding.advice[at:]
 
 
 def evidence(finding: Finding) -> list[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from node_diag.diagnosis.rule import command
+from node_diag.diagnosis.again import command
 from node_diag.outputs.numbers import count, limit, uncertain
 from node_diag.outputs.table import Table
 from node_diag.records import Candidate, Recommendation, Report

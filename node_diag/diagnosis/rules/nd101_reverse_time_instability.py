@@ -16,10 +16,11 @@ delays the departure but cannot prevent it.
 
 from collections.abc import Iterable
 
+from node_diag.diagnosis.again import command
 from node_diag.diagnosis.metrics import NOTICEABLE
 from node_diag.diagnosis.remedy import storing
 from node_diag.diagnosis.reverse_time import departure, evidence, outcome
-from node_diag.diagnosis.rule import Rule, command, continuous, off_truth, stored
+from node_diag.diagnosis.rule import Rule, continuous, off_truth, stored
 from node_diag.records import Finding, Reconstruction, Report
 
 

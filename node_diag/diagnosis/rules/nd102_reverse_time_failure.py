@@ -11,9 +11,10 @@ What to do: use a method that stores the trajectory (aca or direct).
 
 from collections.abc import Iterable
 
+from node_diag.diagnosis.again import command
 from node_diag.diagnosis.remedy import storing
 from node_diag.diagnosis.reverse_time import departure, evidence, outcome
-from node_diag.diagnosis.rule import Rule, command
+from node_diag.diagnosis.rule import Rule
 from node_diag.records import Finding, Report
 
 NOTHING = 1.0

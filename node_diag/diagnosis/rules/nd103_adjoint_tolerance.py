@@ -15,11 +15,12 @@ from collections.abc import Iterable
 
 from node_diag.config import option_text
 from node_diag.diagnosis.accepted_steps import accepted_steps, explained
+from node_diag.diagnosis.again import command
 from node_diag.diagnosis.left_out import left_out
 from node_diag.diagnosis.metrics import NOTICEABLE
 from node_diag.diagnosis.remedy import HALF, better, finer, seen, setting
 from node_diag.diagnosis.reverse_time import outcome
-from node_diag.diagnosis.rule import Rule, command, continuous, known, off_truth
+from node_diag.diagnosis.rule import Rule, continuous, known, off_truth
 from node_diag.records import Candidate, Finding, Report
 
 

@@ -10,8 +10,9 @@ What to do: train with a method that stores the trajectory, or check again after
 
 from collections.abc import Iterable
 
+from node_diag.diagnosis.again import command
 from node_diag.diagnosis.reverse_time import departure, evidence
-from node_diag.diagnosis.rule import Rule, command, continuous, off_truth
+from node_diag.diagnosis.rule import Rule, continuous, off_truth
 from node_diag.records import Finding, Report
 
 LOST, FINE = 0.1, 1e-3

@@ -21,9 +21,10 @@ import math
 from collections.abc import Iterable
 
 from node_diag.diagnosis.accepted_steps import Steps, accepted_steps, by_step_sizes, elsewhere
+from node_diag.diagnosis.again import command
 from node_diag.diagnosis.gate_metrics import bad_times
 from node_diag.diagnosis.metrics import NOTICEABLE, TIMES
-from node_diag.diagnosis.rule import Rule, command, continuous, discrete, judged, off_truth
+from node_diag.diagnosis.rule import Rule, continuous, discrete, judged, off_truth
 from node_diag.records import (
     ErrorRecord,
     Finding,

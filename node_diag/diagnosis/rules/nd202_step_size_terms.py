@@ -25,17 +25,10 @@ from node_diag.diagnosis.accepted_steps import (
     elsewhere,
     taken_by,
 )
+from node_diag.diagnosis.again import command
 from node_diag.diagnosis.libraries import CONSTANT_STEPS
 from node_diag.diagnosis.metrics import NOTICEABLE
-from node_diag.diagnosis.rule import (
-    Rule,
-    command,
-    continuous,
-    discrete,
-    off_steps,
-    off_truth,
-    stored,
-)
+from node_diag.diagnosis.rule import Rule, continuous, discrete, off_steps, off_truth, stored
 from node_diag.records import Finding, MethodRecord, Report, StepSizeTerms
 
 

@@ -18,9 +18,10 @@ import itertools
 from collections.abc import Iterable
 
 from node_diag.diagnosis.accepted_steps import Steps, accepted_steps, explained
+from node_diag.diagnosis.again import command
 from node_diag.diagnosis.metrics import WRONG
 from node_diag.diagnosis.remedy import HALF
-from node_diag.diagnosis.rule import Rule, candidates, command, known
+from node_diag.diagnosis.rule import Rule, candidates, known
 from node_diag.records import Candidate, Finding, Report
 
 LARGEST_GROWTH = 9.99

@@ -16,8 +16,9 @@ not do, what did is advised.
 from collections.abc import Iterable
 
 from node_diag.diagnosis.accepted_steps import accepted_steps, explained, taken_by
+from node_diag.diagnosis.again import command
 from node_diag.diagnosis.remedy import better, cure, finer, fixed, seen, setting
-from node_diag.diagnosis.rule import Rule, candidates, command, continuous, off_truth
+from node_diag.diagnosis.rule import Rule, candidates, continuous, off_truth
 from node_diag.diagnosis.rules.nd203_error_control_blind import blind
 from node_diag.records import Candidate, Finding, MethodRecord, Report
 

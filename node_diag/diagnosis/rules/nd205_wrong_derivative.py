@@ -15,7 +15,8 @@ estimator), the gradient is meant to be wrong and this finding may be ignored.
 
 from collections.abc import Iterable
 
-from node_diag.diagnosis.rule import Rule, command, discrete
+from node_diag.diagnosis.again import command
+from node_diag.diagnosis.rule import Rule, discrete
 from node_diag.diagnosis.rules.nd201_misses_discrete_truth import misses
 from node_diag.records import Finding, MethodRecord, Report
 

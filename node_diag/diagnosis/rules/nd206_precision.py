@@ -12,16 +12,9 @@ What to do: where precision dominates, a smaller rtol does not help; float64 doe
 
 from collections.abc import Iterable
 
+from node_diag.diagnosis.again import command
 from node_diag.diagnosis.remedy import finer, fixed
-from node_diag.diagnosis.rule import (
-    Rule,
-    command,
-    continuous,
-    discrete,
-    off_steps,
-    off_truth,
-    stored,
-)
+from node_diag.diagnosis.rule import Rule, continuous, discrete, off_steps, off_truth, stored
 from node_diag.records import Finding, Report
 
 FINEST = 1e-6

@@ -13,7 +13,8 @@ else nothing. It is a warning where naive is off by more than 1 %.
 from collections.abc import Iterable
 
 from node_diag.diagnosis.accepted_steps import accepted_steps, elsewhere
-from node_diag.diagnosis.rule import Rule, command, off_truth
+from node_diag.diagnosis.again import command
+from node_diag.diagnosis.rule import Rule, off_truth
 from node_diag.records import Finding, Report
 
 

@@ -14,8 +14,9 @@ method, that backward pass is the library's: differentiate twice with another me
 
 from collections.abc import Iterable
 
+from node_diag.diagnosis.again import command
 from node_diag.diagnosis.metrics import NOTICEABLE
-from node_diag.diagnosis.rule import Rule, command, discrete
+from node_diag.diagnosis.rule import Rule, discrete
 from node_diag.records import ErrorRecord, Finding, MethodRecord, Report
 from node_diag.registry import METHODS
 

@@ -17,8 +17,9 @@ What to do: look at f at that time; torch.autograd.set_detect_anomaly names the 
 import math
 from collections.abc import Iterable
 
+from node_diag.diagnosis.again import command
 from node_diag.diagnosis.gate_metrics import bad_times
-from node_diag.diagnosis.rule import Rule, command
+from node_diag.diagnosis.rule import Rule
 from node_diag.records import Finding, MethodRecord, MissingReference, NanOrigin, Report
 
 

@@ -13,7 +13,8 @@ tolerance help where it is; a stored trajectory helps if it is the reverse-time 
 
 from collections.abc import Iterable
 
-from node_diag.diagnosis.rule import Rule, command, continuous, off_truth
+from node_diag.diagnosis.again import command
+from node_diag.diagnosis.rule import Rule, continuous, off_truth
 from node_diag.records import Finding, Report
 
 MOST = 0.5

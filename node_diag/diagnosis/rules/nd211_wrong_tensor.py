@@ -16,8 +16,9 @@ on it.
 
 from collections.abc import Iterable, Mapping
 
+from node_diag.diagnosis.again import command
 from node_diag.diagnosis.metrics import WRONG, hidden, is_wrong
-from node_diag.diagnosis.rule import Rule, command, known, off_truth
+from node_diag.diagnosis.rule import Rule, known, off_truth
 from node_diag.records import ErrorRecord, Finding, MethodRecord, ParameterError, Report
 
 ALIKE = 2.0

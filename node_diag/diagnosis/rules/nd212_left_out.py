@@ -11,8 +11,9 @@ What to do: name the tensor among the parameters that the method is to different
 
 from collections.abc import Iterable
 
+from node_diag.diagnosis.again import command
 from node_diag.diagnosis.left_out import left_out
-from node_diag.diagnosis.rule import Rule, command
+from node_diag.diagnosis.rule import Rule
 from node_diag.records import Finding, MethodRecord, Report
 
 MOST_NAMED = 5

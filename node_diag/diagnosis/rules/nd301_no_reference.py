@@ -10,7 +10,8 @@ What to do: as the reason says.
 
 from collections.abc import Iterable
 
-from node_diag.diagnosis.rule import Rule, command
+from node_diag.diagnosis.again import command
+from node_diag.diagnosis.rule import Rule
 from node_diag.diagnosis.rules.nd303_unknowable import MUCH
 from node_diag.records import Finding, MissingReference, ReferenceRecord, Report
 
@@ -25,7 +26,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
             meanwhile = f"judge by the {other} truth meanwhile, or " if there else ""
             yield rule.finding(
                 f"no {which} reference: {reference.reason}",
-                f"{meanwhile}see where it comes from: {command(report)} --report html",
+                f"{meanwhile}see where it comes from: {command(report, report=['html'])}",
                 None,
                 reference=which,
                 reason=reference.reason,

@@ -12,7 +12,8 @@ What to do: correct the formula, or rewrite what cancels (expm1 in place of exp(
 
 from collections.abc import Iterable
 
-from node_diag.diagnosis.rule import Rule, command
+from node_diag.diagnosis.again import command
+from node_diag.diagnosis.rule import Rule
 from node_diag.records import Finding, ReferenceRecord, Report
 
 

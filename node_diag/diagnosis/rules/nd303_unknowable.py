@@ -13,6 +13,7 @@ average.
 
 from collections.abc import Iterable
 
+from node_diag.diagnosis.again import show
 from node_diag.diagnosis.rule import Rule
 from node_diag.records import Finding, MissingReference, Report
 
@@ -30,7 +31,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         f"perturbations of z0 grow {growth:.1e}-fold over the interval (rate {rate:.3g} per unit "
         "of time): the gradient is not known to float64, and no verdict on it is possible",
         "shorten the interval until the growth is below 1e6; see what there is with "
-        f"node-diag show {report.config.problem}",
+        f"{show(report)}",
         None,
         growth=growth,
         growth_rate=rate,

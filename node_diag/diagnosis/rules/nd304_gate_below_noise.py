@@ -11,7 +11,8 @@ interval, float64.
 
 from collections.abc import Iterable
 
-from node_diag.diagnosis.rule import Rule, command
+from node_diag.diagnosis.again import command
+from node_diag.diagnosis.rule import Rule
 from node_diag.records import Finding, Report
 
 
@@ -27,7 +28,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
             f"{gate.method}: {gate.metric} is known to ± {gate.uncertainty:.1e}, so a limit of "
             f"{gate.limit:.1e} cannot be decided",
             f"raise the limit to {needed} or more: "
-            f"{command(report)} --gate '{gate.method}.{gate.metric}<={needed}'",
+            f"{command(report, gates=[f'{gate.method}.{gate.metric}<={needed}'])}",
             gate.method,
             limit=gate.limit,
             uncertainty=gate.uncertainty,

@@ -11,18 +11,19 @@ What to do: another loss, initial state or interval; a limit well below 1.
 
 from collections.abc import Iterable
 
-from node_diag.diagnosis.rule import Rule, command
+from node_diag.diagnosis.again import command, show
+from node_diag.diagnosis.rule import Rule
 from node_diag.records import Finding, Reference, ReferenceRecord, Report
 
 
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     """One finding for each reason."""
-    show = f"node-diag show {report.config.problem}"
+    look = show(report)
     if _zero(report.references.continuous) and _zero(report.references.discrete):
         yield rule.finding(
             "the gradient is zero in z0 and in every parameter, so any method that returns zeros "
             "is right",
-            f"check another loss, initial state or interval; see {show}",
+            f"check another loss, initial state or interval; see {look}",
             None,
             reason="zero gradient",
         )
@@ -31,7 +32,8 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
             yield rule.finding(
                 f"{gate.method}: a limit of {gate.limit:g} on a relative error is met by a "
                 "gradient of zeros",
-                f"set a limit well below 1: {command(report)} --max-grad-error {gate.method}=1e-3",
+                "set a limit well below 1: "
+                + command(report, max_grad_error=[f"{gate.method}=1e-3"]),
                 gate.method,
                 reason="limit",
                 limit=gate.limit,

@@ -12,7 +12,8 @@ What to do: switch it off (model.eval()), or draw the random numbers once for a 
 
 from collections.abc import Iterable
 
-from node_diag.diagnosis.rule import Rule, command
+from node_diag.diagnosis.again import command
+from node_diag.diagnosis.rule import Rule
 from node_diag.records import Finding, Report
 
 

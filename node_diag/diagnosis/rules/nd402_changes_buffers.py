@@ -11,6 +11,7 @@ What to do: call .eval() on those layers, or normalise outside the solve.
 
 from collections.abc import Iterable
 
+from node_diag.diagnosis.again import command
 from node_diag.diagnosis.rule import Rule
 from node_diag.records import Finding, Report
 
@@ -25,8 +26,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         yield rule.finding(
             f"every evaluation of f changes {len(found.changed)} buffers ({found.changed[0]}, …): "
             f"{', '.join(statistics)} in training mode",
-            "call .eval() on those layers; then look again with "
-            f"node-diag check {report.config.problem}",
+            f"call .eval() on those layers; then look again with {command(report)}",
             None,
             changed=found.changed,
             layers=statistics,

@@ -12,7 +12,8 @@ What to do: an implicit solver; fewer steps are not to be had from a tolerance.
 
 from collections.abc import Iterable
 
-from node_diag.diagnosis.rule import Rule, command
+from node_diag.diagnosis.again import command
+from node_diag.diagnosis.rule import Rule
 from node_diag.records import Finding, Report
 
 MOST = 0.5

@@ -11,6 +11,7 @@ What to do: shorten the interval, or split it (multiple shooting).
 import math
 from collections.abc import Iterable
 
+from node_diag.diagnosis.again import show
 from node_diag.diagnosis.rule import Rule
 from node_diag.records import Finding, Report
 
@@ -34,8 +35,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         f"perturbations of z0 grow {growth:.1e}-fold over the interval (rate {rate:.3g} per unit "
         f"of time) while the state grows {of_state:.1f}-fold: the gradient says little about "
         "finite steps",
-        "shorten the interval or split it; the problem is shown by "
-        f"node-diag show {report.config.problem}",
+        f"shorten the interval or split it; the problem is shown by {show(report)}",
         None,
         growth=growth,
         growth_rate=rate,

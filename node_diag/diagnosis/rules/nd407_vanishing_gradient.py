@@ -12,6 +12,7 @@ What to do: a shorter interval, observations along the way, a loss that sees the
 
 from collections.abc import Iterable
 
+from node_diag.diagnosis.again import show
 from node_diag.diagnosis.rule import Rule
 from node_diag.records import Finding, Report
 
@@ -35,7 +36,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     yield rule.finding(
         f"the adjoint state {what}: from t1 to t0 it changes by a factor of 10^{change:.1f}",
         "add observations along the way or shorten the interval; the problem is shown by "
-        f"node-diag show {report.config.problem}",
+        f"{show(report)}",
         None,
         log10_change=change,
     )

@@ -13,7 +13,8 @@ a step size for each row.
 
 from collections.abc import Iterable
 
-from node_diag.diagnosis.rule import Rule, command
+from node_diag.diagnosis.again import command
+from node_diag.diagnosis.rule import Rule
 from node_diag.records import Finding, Report
 
 LEAD, FEW = 10.0, 0.5

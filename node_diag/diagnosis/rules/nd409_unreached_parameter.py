@@ -14,6 +14,7 @@ nn.ModuleList.
 
 from collections.abc import Iterable
 
+from node_diag.diagnosis.again import show
 from node_diag.diagnosis.rule import Rule
 from node_diag.records import Finding, Report, label
 
@@ -26,7 +27,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     found = inspection.dependence if inspection else None
     if inspection is None or found is None:
         return
-    show = f"node-diag show {report.config.problem}"
+    look = show(report)
     # One that f uses where autograd does not see it is ND205's.
     hidden = {wrong.input for wrong in inspection.derivatives}
     unreached = [name for name in found.unreached if label(name) not in hidden]
@@ -37,7 +38,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
             f"{_listed(unused)} cannot get a gradient: evaluating f and the loss does not use "
             f"{'it' if len(unused) == 1 else 'them'}",
             "use it in forward each time (a value that was computed once and kept is cut off), or "
-            f"remove it; all parameters are shown by {show}",
+            f"remove it; all parameters are shown by {look}",
             None,
             parameters=unused,
         )
@@ -45,7 +46,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         yield rule.finding(
             f"{_listed(read)} cannot get a gradient: only operations through which none flows use "
             f"{'it' if len(read) == 1 else 'them'} (a comparison, an index, detach())",
-            f"make what it does smooth, or hold it fixed; all parameters are shown by {show}",
+            f"make what it does smooth, or hold it fixed; all parameters are shown by {look}",
             None,
             parameters=read,
         )
@@ -54,7 +55,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
             f"f uses {_listed(found.unregistered)}, which requires a gradient but is not among the "
             "module's parameters: no optimiser will change it",
             "wrap it in nn.Parameter, or its list in nn.ParameterList; what is registered is "
-            f"shown by {show}",
+            f"shown by {look}",
             None,
             tensors=found.unregistered,
         )

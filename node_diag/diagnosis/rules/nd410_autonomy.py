@@ -12,6 +12,7 @@ What to do: pass t on, or correct what the problem says.
 
 from collections.abc import Iterable
 
+from node_diag.diagnosis.again import show
 from node_diag.diagnosis.rule import Rule
 from node_diag.records import Finding, Report
 
@@ -27,8 +28,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     does = "depends on t" if found.uses_time else "ignores t: its values are the same at all times"
     yield rule.finding(
         f"the problem says that f is {said}, but f {does}",
-        "pass t on inside f, or correct autonomous=...; the problem is shown by "
-        f"node-diag show {report.config.problem}",
+        f"pass t on inside f, or correct autonomous=...; the problem is shown by {show(report)}",
         None,
         declared_autonomous=found.declared_autonomous,
         uses_time=found.uses_time,

@@ -12,6 +12,7 @@ What to do: look at the loss; observation times that are not used may be left ou
 
 from collections.abc import Iterable
 
+from node_diag.diagnosis.again import show
 from node_diag.diagnosis.rule import Rule
 from node_diag.records import Finding, Report
 
@@ -25,7 +26,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
             "there is exactly zero, and there is no gradient to judge but what the loss takes from "
             "the parameters directly",
             "judge the gradient where the model does not fit yet; the problem is shown by "
-            f"node-diag show {report.config.problem}",
+            f"{show(report)}",
             None,
             stationary=True,
         ).model_copy(update={"severity": "info"})
@@ -41,7 +42,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     finding = rule.finding(
         f"the loss does not depend on {which}: its derivative there is exactly zero",
         "look for detach(), .item() or an index in the loss; the problem is shown by "
-        f"node-diag show {report.config.problem}",
+        f"{show(report)}",
         None,
         unused=unused,
         total=total,

@@ -15,7 +15,8 @@ What to do: start elsewhere (a small random number instead of zero), or use a sm
 
 from collections.abc import Iterable
 
-from node_diag.diagnosis.rule import Rule, command
+from node_diag.diagnosis.again import command
+from node_diag.diagnosis.rule import Rule
 from node_diag.records import Finding, Report
 
 

@@ -13,7 +13,8 @@ What to do: z = z.clone() at the top of f, or operations that return a new tenso
 
 from collections.abc import Iterable
 
-from node_diag.diagnosis.rule import Rule, command
+from node_diag.diagnosis.again import command
+from node_diag.diagnosis.rule import Rule
 from node_diag.records import Finding, Report
 
 

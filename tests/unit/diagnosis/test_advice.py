@@ -2,7 +2,7 @@
 
 import pytest
 
-from node_diag.diagnosis.rule import command
+from node_diag.diagnosis.again import command
 from tests.stubs import stock_report
 
 
