@@ -134,7 +134,8 @@ def check(
         if name in flags:
             raise UsageError(f"{name} is for the command only: check(...) writes and ends nothing")
     resolved = resolve(flags, {}, None)
-    request = Request(problem, resolved.config, problem.name, sources=resolved.sources)
+    spec = problem.source.removeprefix("built-in ").removesuffix(":problem") or problem.name
+    request = Request(problem, resolved.config, spec, problem.overrides, resolved.sources)
     with torch.random.fork_rng():  # the caller's random numbers go on as if nothing had happened
         torch.manual_seed(resolved.config.seed)
         plain = run_check(request)

@@ -41,6 +41,7 @@ def load(spec: str, overrides: Mapping[str, Any] | None = None) -> Problem:
     problem = _call(found, dict(overrides or {}), spec)
     # As it was named, not where it lies: reports are shown to other people.
     problem.source = f"{'built-in ' if target in builtin_names() else ''}{target}:{attribute}"
+    problem.overrides = dict(overrides or {})
     if problem.name == "problem":
         problem.name = Path(target).stem if target.endswith(".py") else target
     return problem
@@ -57,7 +58,7 @@ def _captured(spec: str, overrides: dict[str, Any]) -> Problem:
         raise UsageError(f"--set call={number}: it is a number, counted from 1")
     call = run_script(script, str(overrides.get("args", "")), number)
     problem = problem_of(call, Path(script).stem)
-    problem.source, problem.arguments = spec, overrides
+    problem.source, problem.arguments, problem.overrides = spec, overrides, overrides
     return problem
 
 

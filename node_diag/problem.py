@@ -76,6 +76,7 @@ class Problem:
         self.mutated: list[str] = []
         self.computes_in: torch.dtype | None = None
         self.source = ""
+        self.overrides: dict[str, Any] = {}
         self.call: Any = None
         self.settings: dict[str, Any] = {}
         self.remarks: dict[str, str] = {}
@@ -170,6 +171,7 @@ class Problem:
             autonomous=self.autonomous,
         )
         other.source, other.arguments = self.source, self.arguments
+        other.overrides = self.overrides
         other.call, other.settings, other.remarks = self.call, self.settings, self.remarks
         other.mutated = self.mutated
         other.computes_in = self.computes_in if dtype == self.dtype else dtype

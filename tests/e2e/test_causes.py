@@ -85,7 +85,7 @@ def test_a_state_far_below_atol():
     (finding,) = [f for f in report.findings if f.code == "ND203"]
     assert finding.severity == "warning"
     assert finding.evidence["methods"] == ["aca"]
-    assert "--control sensitivities" in finding.advice
+    assert "control='sensitivities'" in finding.advice
 
 
 GARBAGE = """

@@ -33,7 +33,7 @@ def test_a_method_of_ones_own(tmp_path):
     finding = blamed(report, "overflow")
     assert finding.evidence["source"] == "method"
     assert "look at f" not in finding.advice
-    assert f"--method direct,{mine}" in finding.advice
+    assert f"methods=['direct', '{mine}']" in finding.advice
 
 
 @pytest.mark.parametrize("method", ["aca", "adjoint", "naive"])

@@ -2,7 +2,8 @@
 
 import pytest
 
-from node_diag.diagnosis.again import command
+from node_diag.diagnosis.again import command, show
+from node_diag.outputs.page import advice
 from tests.stubs import stock_report
 
 
@@ -67,3 +68,38 @@ def test_the_command_is_what_has_to_be_typed(changes, sources, options, expected
         }
     )  # fmt: skip
     assert command(report, **options) == expected
+
+
+def of_a_program():
+    report = stock_report()
+    report.problem = report.problem.model_copy(update={"source": ""})
+    report.config = report.config.model_copy(
+        update={"rtol": 1e-5, "atol": 1e-5, "methods": ["aca", "own/mine.py:half"]}
+    )
+    return report
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"method": "direct,half"}, "methods=['direct', 'own/mine.py:half'])"),
+        ({"rtol": 1.234567e-6}, "rtol=1.23e-6, atol=1.23e-6)"),
+        ({"control": "sensitivities"}, "control='sensitivities')"),
+        ({"report": ["html"]}, 'node_diag.check(…).write("report")'),
+    ],
+)
+def test_what_a_program_made_is_checked_by_a_call(options, expected):
+    call = command(of_a_program(), **options)
+    assert call.startswith("node_diag.check(…")
+    assert call.endswith(expected)
+
+
+def test_what_is_to_be_tried_is_told_apart_from_the_words():
+    live = of_a_program()
+    finding = live.findings[0].model_copy(update={"advice": f"look at it: {show(live)}"})
+    assert advice(finding) == ("look at it:", "print(func)")
+    finding = finding.model_copy(update={"advice": f"smaller: {command(live, rtol=1e-9)}"})
+    assert advice(finding) == ("smaller:", "node_diag.check(…, rtol=1e-9, atol=1e-9)")
+    finding = finding.model_copy(update={"advice": f"smaller: {command(stock_report())}"})
+    assert advice(finding)[1].startswith("node-diag check ")
+    assert advice(finding.model_copy(update={"advice": "do"})) == ("do", "")
