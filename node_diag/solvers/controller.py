@@ -43,12 +43,12 @@ class Tolerance:
 
     def ratio(self, error: Tensor, z: Tensor, z1: Tensor) -> Tensor:
         """Norm of the error over the tolerance; a step is accepted at 1 or less."""
-        scale = torch.maximum(z.abs(), z1.abs()).mul(self.rtol).add(self.atol)
+        scale = torch.maximum(z.abs(), z1.abs()).mul_(self.rtol).add_(self.atol)
         return self.norm(error / scale)
 
     def size(self, x: Tensor, z: Tensor) -> Tensor:
         """Norm of x in units of the tolerance at z."""
-        return self.norm(x / z.abs().mul(self.rtol).add(self.atol))
+        return self.norm(x / z.abs().mul_(self.rtol).add_(self.atol))
 
 
 @dataclass(frozen=True)

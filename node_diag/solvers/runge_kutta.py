@@ -178,7 +178,7 @@ class InPlaceStepper:
         self.tableau = tableau
         self.f = f
         self._rows = list(
-            torch.zeros(tableau.stages, z0.numel(), dtype=z0.dtype, device=z0.device).unbind()
+            torch.empty(tableau.stages, z0.numel(), dtype=z0.dtype, device=z0.device).unbind()
         )
         buffer = self._rows[0]._base
         assert buffer is not None  # unbind gives views
