@@ -84,7 +84,7 @@ def assemble(
         environment=_environment(request.config),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=request.command,
-        config=_config_record(request),
+        config=_config_record(request, setup),
         problem=problem_record(problem),
         solution=solution_record(problem, solution, nfe),
         references=References(
@@ -156,11 +156,12 @@ def _environment(config: CheckConfig) -> Environment:
     )
 
 
-def _config_record(request: Request) -> ConfigRecord:
-    """The options by their own names, and what only the request knows."""
+def _config_record(request: Request, setup: Setup) -> ConfigRecord:
+    """The options by their own names, as they took effect, and what only the request knows."""
     config = vars(request.config)
     values: dict[str, Any] = {
         **{name: config[name] for name in ConfigRecord.model_fields.keys() & config.keys()},
+        "step_size": setup.forward.step_size,
         "problem": request.spec,
         "overrides": dict(request.overrides),
         "gates": [spec.expression for spec in gate_specs(request.config, request.sources)],

@@ -61,7 +61,7 @@ def make_setup(problem: Problem, config: CheckConfig) -> Setup:
     n_params = sum(p.numel() for p in problem.params.values())
     blocks = [problem.layout.numel, problem.layout.numel, n_params]
     shared: dict[str, Any] = {
-        "step_size": config.step_size,
+        "step_size": None if tableau.adaptive else step_size(problem, config),
         "max_step": config.max_step,
         "max_steps": config.max_steps,
     }
@@ -70,6 +70,11 @@ def make_setup(problem: Problem, config: CheckConfig) -> Setup:
         tableau, config.adjoint_rtol, config.adjoint_atol, **shared, norm=largest_rms(blocks)
     )
     return Setup(forward, backward, record=True)
+
+
+def step_size(problem: Problem, config: CheckConfig) -> float:
+    """|h| of a fixed-step solver: a hundredth of the whole interval if nothing else is said."""
+    return config.step_size or abs(problem.t1 - problem.t0) / 100
 
 
 def impatient(setup: Setup) -> Setup:

@@ -27,7 +27,9 @@ COMMANDS = ("node-diag ", PYTHON, LOOK)
 
 def show(report: Report) -> str:
     """How to look at the problem."""
-    return f"node-diag show {report.config.problem}" if report.problem.source else LOOK
+    if not report.problem.source:
+        return LOOK
+    return shlex.join(["node-diag", "show", report.config.problem, *_set(report.config)])
 
 
 def command(report: Report, /, **options: Any) -> str:
@@ -37,7 +39,8 @@ def command(report: Report, /, **options: Any) -> str:
     with commas, by the names in the report. Of what a program made, the call with these options.
     """
     changed = _changed(report.config, options)
-    return _line(report.config, changed) if report.problem.source else _call(changed)
+    known = bool(report.problem.source)
+    return _line(report.config, changed) if known else _call(report.config, changed)
 
 
 def _changed(config: ConfigRecord, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,12 +63,12 @@ def _line(config: ConfigRecord, options: dict[str, Any]) -> str:
         if chosen[name] == followed:
             del chosen[name]  # it follows what the command says
     configured = {key for key, origin in config.sources.items() if not origin.startswith("flag")}
-    words = ["node-diag", "check", config.problem]
-    for key, value in config.overrides.items():
-        words += ["--set", f"{key}={value}"]
+    words = ["node-diag", "check", config.problem, *_set(config)]
     for key, value in (chosen | options).items():
         if key not in options and _comes_by_itself(config, key, options):
             continue
+        if key == "step_size" and key not in options and key not in config.sources:
+            continue  # a hundredth of the interval, as without the option
         default = CheckConfig().rtol if key == "rtol" else getattr(usual, key, None)
         if value != default or (key in configured and value is not None):
             text = ",".join(value) if isinstance(value, list) else option_text(value)
@@ -80,12 +83,20 @@ def _line(config: ConfigRecord, options: dict[str, Any]) -> str:
     return shlex.join(words)
 
 
-def _call(options: dict[str, Any]) -> str:
+def _call(config: ConfigRecord, options: dict[str, Any]) -> str:
     """The call that was made with other options; … stands for what it was given before."""
     written = '.write("report")' if options.pop("report", None) else ""
+    options = {k: v for k, v in options.items() if v != getattr(config, k, None)}
+    if options.get("atol") == options.get("rtol") and "atol" not in config.sources:
+        options.pop("atol", None)  # it follows by itself
     told = [f"{key}={option_text(value)}" if isinstance(value, float) else f"{key}={value!r}"
             for key, value in options.items()]  # fmt: skip
     return ", ".join([PYTHON, *told]) + ")" + written
+
+
+def _set(config: ConfigRecord) -> list[str]:
+    """What the problem was loaded with."""
+    return [word for key, value in config.overrides.items() for word in ("--set", f"{key}={value}")]
 
 
 def _typed(config: ConfigRecord, label: str) -> str:

@@ -19,6 +19,7 @@ from node_diag.registry import FINDINGS, code_of
 
 SECOND_DERIVATIVES = "ND208"
 WRONG_DERIVATIVE = "ND205"
+MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -124,3 +125,9 @@ def stored(report: Report) -> MethodRecord | None:
 def candidates(report: Report) -> list[Candidate]:
     """Settings that were tried out in the search for the cheapest one."""
     return report.recommendation.candidates if report.recommendation else []
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

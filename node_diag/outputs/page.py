@@ -41,6 +41,7 @@ def facts(report: Report) -> list[tuple[str, str]]:
         ("tolerances", f"rtol {general(config.rtol)}, atol {general(config.atol)}")
         if config.step_size is None
         else ("step size", general(config.step_size)),
+        ("precision", config.dtype),
         ("interval", f"t0 = {general(problem.t0)}, t1 = {general(problem.t1)}"),
         ("size", f"{_many(problem.n_state, 'state')}, {_many(problem.n_params, 'parameter')}"),
         ("loss", general(solution.loss)),

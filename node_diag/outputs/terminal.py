@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from shutil import get_terminal_size
 
 from rich.console import Console
 from rich.text import Text
@@ -83,9 +84,9 @@ def print_report(report: Report, console: Console) -> None:
             show_command(rerun, console)
 
 
-def summary_text(report: Report, width: int = 100) -> str:
-    """The same as text, without colours."""
-    stream = io.StringIO()
+def summary_text(report: Report) -> str:
+    """The same as text, without colours, as wide as the terminal, or 100 columns without one."""
+    stream, width = io.StringIO(), get_terminal_size((100, 24)).columns
     print_report(report, Console(file=stream, width=width, color_system=None))
     return stream.getvalue().rstrip()
 
@@ -123,6 +124,8 @@ def _header(report: Report) -> Text:
     ]
     if config.step_size is not None:
         parts[0] = f"step {general(config.step_size)}"
+    if config.dtype != "float64":
+        parts.insert(0, config.dtype)
     text = Text(shorten(report.problem.name, 40), "bold")
     text.append(f"  {shorten(config.solver)}  " + "  ".join(parts), "not bold")
     return text

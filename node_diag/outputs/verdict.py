@@ -12,7 +12,6 @@ from node_diag.outputs.foreign import shorten
 from node_diag.outputs.numbers import scientific, uncertain
 from node_diag.records import (
     ErrorRecord,
-    Gate,
     MethodRecord,
     MissingReference,
     Reference,
@@ -31,6 +30,10 @@ WORDS: dict[str, str] = {
 
 UNGATED: dict[str, str] = {**WORDS, "fail": "wrong", "info": "no limits set"}
 """The verdict on a report whose exit code is 0: what is wrong in it was not asked about."""
+
+
+UNUSABLE = 2
+"""Exit code of a check that ran and may not be relied on (ND413)."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,8 @@ class Headline:
 def headline(report: Report) -> Headline:
     """The verdict on a whole report."""
     wrong = _wrong(report)
-    gates = _gates_sentence(report.gates)
     overall = _overall(report, wrong)
+    gates = _gates_sentence(report, overall)
     word = (WORDS if report.summary.exit_code else UNGATED)[overall]
     return Headline(overall, word, _title(report, wrong), _sentence(report), gates)
 
@@ -149,7 +152,8 @@ def _title(report: Report, wrong: list[str]) -> str:
     if parts:
         return "; ".join(parts)
     if any(f.severity == "error" for f in report.findings):
-        return "Something is wrong that concerns every method"
+        codes = dict.fromkeys(f.code for f in report.findings if f.severity == "error")
+        return f"Something is wrong that concerns every method ({', '.join(codes)})"
     if not any(m.errors and (m.errors.continuous or m.errors.discrete) for m in report.methods):
         return "No verdict: there is no reference to compare with"
     if not any(m.errors and m.errors.continuous for m in report.methods):
@@ -237,10 +241,12 @@ def _rank(value: float) -> float:
     return math.inf if math.isnan(value) else value
 
 
-def _gates_sentence(gates: list[Gate]) -> str:
+def _gates_sentence(report: Report, overall: Verdict) -> str:
+    gates, total = report.gates, len(report.gates)
+    if report.summary.exit_code == UNUSABLE:
+        return "The exit code is 2 whatever the gates say: f cannot be trusted as it is."
     if not gates:
-        return ""
-    total = len(gates)
+        return "No limit was set, so the exit code is 0." if overall == "fail" else ""
     if all(gate.verdict == "pass" for gate in gates):
         return "The gate passed." if total == 1 else f"All {total} gates passed."
     counts = {

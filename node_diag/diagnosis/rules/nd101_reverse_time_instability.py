@@ -36,7 +36,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         other = stored(report)
         compared = continuous(other) if other else None
         why, options = storing(report, method, error)
-        yield rule.finding(
+        finding = rule.finding(
             f"{method.name}: {_state(path, how == 'exploded')}, and the gradient is off by "
             f"{off_truth(method)}"
             + (
@@ -54,6 +54,9 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
             gradient_error=error,
             **evidence(report, method),
         )
+        # Where stored states serve no better, the steps are to blame for both (ND204).
+        shared = compared is not None and compared >= error
+        yield finding.model_copy(update={"severity": "warning"}) if shared else finding
 
 
 def _state(path: Reconstruction, exploded: bool) -> str:

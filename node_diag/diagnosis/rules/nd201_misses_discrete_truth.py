@@ -21,7 +21,7 @@ import math
 from collections.abc import Iterable
 
 from node_diag.diagnosis.accepted_steps import Steps, accepted_steps, by_step_sizes, elsewhere
-from node_diag.diagnosis.again import command
+from node_diag.diagnosis.again import command, show
 from node_diag.diagnosis.gate_metrics import bad_times
 from node_diag.diagnosis.metrics import NOTICEABLE, TIMES
 from node_diag.diagnosis.rule import Rule, continuous, discrete, judged, off_truth
@@ -39,6 +39,8 @@ from node_diag.registry import METHODS
 ALONE = 1e-3
 """Part of the worst tensor's error below which the others' are called right."""
 ROUND_OFF = {"float64": 1e-6, "float32": 1e-3}
+TURNED = 1e-2
+"""How far minus a gradient may be from the true one to be called that."""
 EPS = 1.2e-7
 """Of float32."""
 UNKNOWN = 1e-2
@@ -53,7 +55,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
             yield rule.finding(
                 f"{method.name}: off by {off_truth(method)} from the continuous truth, while the "
                 f"accepted steps are off by {steps} only: the method itself is wrong"
-                f"{_where(_beyond(method, steps))}",
+                f"{_where(report, method, _beyond(method, steps))}",
                 _advice(report, method),
                 method.name,
                 continuous_error=continuous(method),
@@ -70,7 +72,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         if off or _is_missed(report, record):
             yield rule.finding(
                 f"{method.name}: off by {record.judged:.1e} from the derivative of its own "
-                f"accepted steps {known}{_where(off)}",
+                f"accepted steps {known}{_where(report, method, off)}",
                 _advice(report, method),
                 method.name,
                 discrete_error=judged(record),
@@ -213,12 +215,29 @@ def _is_rounding(report: Report, part: ParameterError) -> bool:
     return (part.absolute_l2 or 0.0) <= _round_off(report) * truth.norm
 
 
-def _where(off: dict[str, float]) -> str:
+def _where(report: Report, method: MethodRecord, off: dict[str, float]) -> str:
     if not off:
         return ""
     worst = next(iter(off))
     which = "all of it" if len(off) == 1 else "worst"
-    return f"; {which} in {worst}, which is off by {off[worst]:.1e}"
+    turned = [name for name in off if _has_the_other_sign(report, method, name)]
+    sign = f"; the sign is the other one in {', '.join(turned)}" if turned else ""
+    return f"; {which} in {worst}, which is off by {off[worst]:.1e}{sign}"
+
+
+def _has_the_other_sign(report: Report, method: MethodRecord, name: str) -> bool:
+    """Whether a tensor's gradient is minus the true one."""
+    truth = report.references.discrete
+    if not isinstance(truth, ReferenceRecord) or method.gradient is None:
+        truth = report.references.continuous
+    if not isinstance(truth, ReferenceRecord) or method.gradient is None:
+        return False
+    key = name.removeprefix("params.")
+    mine, right = method.gradient.tensors().get(key), truth.gradient.tensors().get(key)
+    if not mine or not right:
+        return False
+    apart = math.hypot(*(a + b for a, b in zip(mine, right, strict=True)))
+    return apart <= TURNED * math.hypot(*right)
 
 
 def _advice(report: Report, method: MethodRecord) -> str:
@@ -229,15 +248,14 @@ def _advice(report: Report, method: MethodRecord) -> str:
         claims = discrete(method) is not None and method.constant_steps
         metric = "grad_error_discrete" if claims else "grad_error"
         limit = ROUND_OFF[report.config.dtype] if claims else NOTICEABLE
-        again = command(report, method=f"{right[0]},{method.name}")
         if method.own_steps is not None:
             return f"train with {right[0]}, which is right on its steps: " + command(
                 report, method=right[0]
             )
         where = " on the same steps" if claims else ""
-        return (
-            f"{right[0]} is right{where}, so mend it by that until it passes: "
-            f"{again} --gate '{method.name}.{metric}<={limit:g}'"
+        gate = f"{method.name}.{metric}<={limit:g}"
+        return f"{right[0]} is right{where}, so mend it by that until it passes: " + command(
+            report, method=f"{right[0]},{method.name}", gates=[gate]
         )
     if method.own_steps is not None:
         return "compare it with one that is right on its steps: " + command(
@@ -250,7 +268,7 @@ def _advice(report: Report, method: MethodRecord) -> str:
         )
     return (
         "look for a wrong backward formula inside f (torch.autograd.gradcheck names it), or a kink "
-        f"of f on the trajectory; the problem is shown by node-diag show {report.config.problem}"
+        f"of f on the trajectory; the problem is shown by {show(report)}"
     )
 
 

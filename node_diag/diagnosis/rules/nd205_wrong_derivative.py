@@ -15,36 +15,51 @@ estimator), the gradient is meant to be wrong and this finding may be ignored.
 
 from collections.abc import Iterable
 
-from node_diag.diagnosis.again import command
-from node_diag.diagnosis.rule import Rule, discrete
+from node_diag.diagnosis.again import command, show
+from node_diag.diagnosis.rule import Rule, discrete, listed
 from node_diag.diagnosis.rules.nd201_misses_discrete_truth import misses
 from node_diag.records import Finding, MethodRecord, Report
 
 
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
-    """One finding for each input whose derivative is wrong."""
-    for wrong in report.inspection.derivatives if report.inspection else []:
-        if wrong.input == "t":  # ND207
+    """One finding for f and one for the loss, whatever inputs it is wrong in."""
+    found = report.inspection.derivatives if report.inspection else []
+    for function in ("f", "loss"):
+        # A wrong derivative in t is ND207's.
+        every = [one for one in found if one.function == function and one.input != "t"]
+        if not every:
             continue
+        wrong = every[0]
+        more = f" ({listed([one.input for one in every])})" if len(every) > 1 else ""
         yield rule.finding(
-            f"autograd does not differentiate {wrong.function} in {wrong.input}: along a random "
-            f"line at t = {wrong.t:.4g} it says {wrong.autograd:.6g}, differences say "
+            f"autograd does not differentiate {function} in {wrong.input if not more else 'some'}"
+            f"{more and f' of its inputs{more}'}: along a random line in {wrong.input} at "
+            f"t = {wrong.t:.4g} it says {wrong.autograd:.6g}, differences say "
             f"{wrong.differences:.6g} ± {wrong.uncertainty:.1e}",
             "look for detach(), .data, .item(), float(), numpy, no_grad or a backward formula in "
-            + (
-                f"it; the problem is shown by node-diag show {report.config.problem}"
-                if report.config.reference == "fd"
-                else "it; the discrete truth uses values only: " + command(report, reference="fd")
-            ),
+            f"it; {_meanwhile(report)}",
             None,
             methods=_inheriting(report),
-            function=wrong.function,
+            function=function,
             input=wrong.input,
+            inputs=[one.input for one in every],
             t=wrong.t,
             autograd=wrong.autograd,
             differences=wrong.differences,
             uncertainty=wrong.uncertainty,
         )
+
+
+def _meanwhile(report: Report) -> str:
+    """What there is to hold a gradient against until f is mended."""
+    gated = any(gate.metric == "grad_error_discrete" for gate in report.gates)
+    judged = next((m.name for m in report.methods if discrete(m) is not None), None)
+    if gated or judged is None:
+        return f"the problem is shown by {show(report)}"
+    gate = f"{judged}.grad_error_discrete<=1e-2"
+    return "the discrete truth uses values only, so a gate on it knows when that is mended: " + (
+        command(report, gates=[gate])
+    )
 
 
 def _inheriting(report: Report) -> list[str]:

@@ -13,7 +13,7 @@ else nothing. It is a warning where naive is off by more than 1 %.
 from collections.abc import Iterable
 
 from node_diag.diagnosis.accepted_steps import accepted_steps, elsewhere
-from node_diag.diagnosis.again import command
+from node_diag.diagnosis.again import command, show
 from node_diag.diagnosis.rule import Rule, off_truth
 from node_diag.records import Finding, Report
 
@@ -37,7 +37,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
             + (
                 f": {command(report, method='aca,adjoint')}"
                 if moved
-                else f". The problem is shown by node-diag show {report.config.problem}"
+                else f". The problem is shown by {show(report)}"
             ),
             None,
             methods=[m.name for m in moved],

@@ -17,7 +17,7 @@ What to do: look at f at that time; torch.autograd.set_detect_anomaly names the 
 import math
 from collections.abc import Iterable
 
-from node_diag.diagnosis.again import command
+from node_diag.diagnosis.again import command, show
 from node_diag.diagnosis.gate_metrics import bad_times
 from node_diag.diagnosis.rule import Rule
 from node_diag.records import Finding, MethodRecord, MissingReference, NanOrigin, Report
@@ -89,7 +89,7 @@ def _advice(report: Report, method: MethodRecord) -> str:
     if source == "loss":
         return (
             "look for sqrt or a norm at zero, or 0/0 behind torch.where in the loss; the problem "
-            f"is shown by node-diag show {report.config.problem}"
+            f"is shown by {show(report)}"
         )
     return "look at f there: sqrt or a norm at zero, 0/0 behind torch.where: " + command(
         report, method="direct"

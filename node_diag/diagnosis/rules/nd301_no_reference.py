@@ -10,7 +10,7 @@ What to do: as the reason says.
 
 from collections.abc import Iterable
 
-from node_diag.diagnosis.again import command
+from node_diag.diagnosis.again import show
 from node_diag.diagnosis.rule import Rule
 from node_diag.diagnosis.rules.nd303_unknowable import MUCH
 from node_diag.records import Finding, MissingReference, ReferenceRecord, Report
@@ -18,19 +18,22 @@ from node_diag.records import Finding, MissingReference, ReferenceRecord, Report
 
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     """One finding for each missing reference."""
+    missing: dict[str, list[str]] = {}
     for which in ("continuous", "discrete"):
         reference = getattr(report.references, which)
         if isinstance(reference, MissingReference) and not _explained(report, which):
-            other = "discrete" if which == "continuous" else "continuous"
-            there = isinstance(getattr(report.references, other), ReferenceRecord)
-            meanwhile = f"judge by the {other} truth meanwhile, or " if there else ""
-            yield rule.finding(
-                f"no {which} reference: {reference.reason}",
-                f"{meanwhile}see where it comes from: {command(report, report=['html'])}",
-                None,
-                reference=which,
-                reason=reference.reason,
-            )
+            missing.setdefault(reference.reason, []).append(which)
+    for reason, kinds in missing.items():
+        other = "discrete" if kinds[0] == "continuous" else "continuous"
+        there = isinstance(getattr(report.references, other), ReferenceRecord)
+        meanwhile = f"judge by the {other} truth meanwhile; " if there else ""
+        yield rule.finding(
+            f"no {' and no '.join(kinds)} reference: {reason}",
+            f"{meanwhile}the problem is shown by {show(report)}",
+            None,
+            reference=" and ".join(kinds),
+            reason=reason,
+        )
 
 
 def _explained(report: Report, which: str) -> bool:

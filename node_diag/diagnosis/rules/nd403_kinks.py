@@ -14,6 +14,7 @@ steps.
 
 from collections.abc import Iterable
 
+from node_diag.diagnosis.again import show
 from node_diag.diagnosis.rule import Rule
 from node_diag.records import Finding, Report
 
@@ -32,7 +33,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         f"f crosses {total} kink{'s' if total > 1 else ''} on the trajectory ({names}), the first "
         f"at t = {first:.4g}: its derivative jumps there, the gradient is still defined",
         "nothing, while the errors are small; a smooth activation (softplus, tanh) has none: the "
-        f"problem is shown by node-diag show {report.config.problem}",
+        f"problem is shown by {show(report)}",
         None,
         crossings={kink.operation: kink.crossings for kink in kinks},
         some_of_the_times=sorted(t for kink in kinks for t in kink.times)[:SHOWN],

@@ -15,6 +15,7 @@ What to do: smooth the switch, or end the solve at the event and start another o
 
 from collections.abc import Iterable
 
+from node_diag.diagnosis.again import show
 from node_diag.diagnosis.rule import Rule
 from node_diag.records import Finding, Report, Switch
 
@@ -30,7 +31,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
             f"f jumps by {switch.jump:.1e} (relative) at t = {at:.4g} "
             f"({switch.operation}; {decides}): {meaning}",
             "smooth the switch, or solve up to it and start again from there; the problem is shown "
-            f"by node-diag show {report.config.problem}",
+            f"by {show(report)}",
             None,
             operation=switch.operation,
             times=switch.times,

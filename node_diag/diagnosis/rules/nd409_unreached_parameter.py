@@ -15,10 +15,8 @@ nn.ModuleList.
 from collections.abc import Iterable
 
 from node_diag.diagnosis.again import show
-from node_diag.diagnosis.rule import Rule
+from node_diag.diagnosis.rule import Rule, listed
 from node_diag.records import Finding, Report, label
-
-MOST_NAMED = 5
 
 
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
@@ -35,7 +33,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     unused = [name for name in unreached if name not in read]
     if unused:
         yield rule.finding(
-            f"{_listed(unused)} cannot get a gradient: evaluating f and the loss does not use "
+            f"{listed(unused)} cannot get a gradient: evaluating f and the loss does not use "
             f"{'it' if len(unused) == 1 else 'them'}",
             "use it in forward each time (a value that was computed once and kept is cut off), or "
             f"remove it; all parameters are shown by {look}",
@@ -44,7 +42,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         )
     if read:
         yield rule.finding(
-            f"{_listed(read)} cannot get a gradient: only operations through which none flows use "
+            f"{listed(read)} cannot get a gradient: only operations through which none flows use "
             f"{'it' if len(read) == 1 else 'them'} (a comparison, an index, detach())",
             f"make what it does smooth, or hold it fixed; all parameters are shown by {look}",
             None,
@@ -52,18 +50,13 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         )
     if found.unregistered:
         yield rule.finding(
-            f"f uses {_listed(found.unregistered)}, which requires a gradient but is not among the "
+            f"f uses {listed(found.unregistered)}, which requires a gradient but is not among the "
             "module's parameters: no optimiser will change it",
             "wrap it in nn.Parameter, or its list in nn.ParameterList; what is registered is "
             f"shown by {look}",
             None,
             tensors=found.unregistered,
         )
-
-
-def _listed(names: list[str]) -> str:
-    more = len(names) - MOST_NAMED
-    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 RULE = Rule("ND409", "warning", detect)
