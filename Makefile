@@ -26,8 +26,10 @@ format: $(VENV)/.dev  ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.dev  ## compare speed side by side and write docs/benchmarks.md
+bench: $(VENV)/.dev  ## compare speed side by side and write docs/benchmarks.md and docs/scaling.md
+	$(PIP_INSTALL) -e '.[bench]'
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench.scaling
 
 calibration: $(VENV)/.dev  ## hold the references' uncertainties against true errors and write docs/calibration.md
 	$(BIN)/python -m tests.calibration
