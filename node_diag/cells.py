@@ -116,9 +116,13 @@ class Engine:
 def local(workers: int = 0) -> Engine:
     """Processes on this machine, each computing in one thread; 0: one for each core."""
     n = workers or len(os.sched_getaffinity(0))
+    return Engine("the pool of processes", partial(processes, n), _stop, at_once=AHEAD * n)
+
+
+def processes(n: int) -> ProcessPoolExecutor:
+    """Processes that compute in one thread each and end with this one."""
     # Spawned, not forked: torch's threads do not survive a fork.
-    start = partial(ProcessPoolExecutor, n, get_context("spawn"), initializer=_begin)
-    return Engine("the pool of processes", start, _stop, at_once=AHEAD * n)
+    return ProcessPoolExecutor(n, get_context("spawn"), initializer=_begin)
 
 
 def run(
@@ -204,6 +208,8 @@ def _finished(
             result = future.result()
         except BrokenProcessPool:
             result = None
+        except LostEngineError:
+            raise
         except CancelledError as error:
             raise LostEngineError(f"{engine.name} is gone") from error
         except Exception as error:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Generator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
+from importlib import import_module
+from multiprocessing import current_process
 from typing import TYPE_CHECKING, Any
 
 from node_diag import __version__
-from node_diag.cells import Engine
-from node_diag.errors import UsageError
+from node_diag.cells import Engine, processes
+from node_diag.errors import LostEngineError, UsageError
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -22,19 +25,21 @@ PATIENCE = "10s"
 AHEAD, LEAST = 4, 64
 """Cells given to the scheduler for each thread of its workers, and at least, since workers come
 and go."""
-_turn = threading.Lock()
 
 
 @contextmanager
-def connected(address: str, told: Callable[[str], None], workers: int = 1) -> Generator[Engine]:
+def connected(
+    address: str, study: str, told: Callable[[str], None], workers: int = 1
+) -> Generator[Engine]:
     """The workers of a running Dask scheduler.
 
-    A worker that ends under a cell is Dask's to deal with: the cell goes to another one, and after
-    a few of them it is a failed one. Of workers with several threads one computes at a time, since
-    cells draw random numbers and change the working folder.
+    Each worker computes one cell at a time, in a process of its own that it keeps for one study:
+    what an earlier one has imported or changed is gone with it, and a cell that takes its process
+    down leaves the worker alive. A worker that ends is Dask's to deal with: its cells go to others.
 
     Args:
         address: such as ``tcp://login01:8786``.
+        study: tells what is computed from everything that was before.
         told: what is waited for.
         workers: how many there have to be at the start.
 
@@ -65,37 +70,96 @@ def connected(address: str, told: Callable[[str], None], workers: int = 1) -> Ge
         nthreads: Any = client.nthreads()  # a coroutine only of an asynchronous client
         yield Engine(
             f"the Dask scheduler at {address}",
-            partial(_Pool, ClientExecutor(client, pure=False)),
+            start=lambda: _Pool(ClientExecutor(client, pure=False), study),
             stop=lambda pool: pool.shutdown(wait=False),
             at_once=max(AHEAD * sum(nthreads.values()), LEAST),
         )
 
 
 class _Pool(Executor):
-    """Dask's executor, one cell at a time in each worker process."""
+    """Dask's executor; what a cell's process or its worker did not survive is a broken pool."""
 
-    def __init__(self, executor: Executor) -> None:
-        self._executor = executor
+    def __init__(self, executor: Executor, study: str) -> None:
+        self._executor, self._study = executor, study
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        return self._executor.submit(partial(_in_turn, partial(fn, *args, **kwargs)))
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        work = partial(fn, *args, **kwargs)
+        given = self._executor.submit(partial(_in_turn, __version__, self._study, work))
+        told: Future[Any] = Future()
+        given.add_done_callback(partial(_pass_on, told))
+        return told
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         del cancel_futures  # which Dask does whenever it does not wait
         self._executor.shutdown(wait=wait)
 
 
-def _in_turn(work: Callable[[], Any]) -> Any:
-    """In a worker."""
-    import torch
+def _pass_on(told: Future[Any], given: Future[Any]) -> None:
+    from distributed import KilledWorker
 
-    with _turn:
-        torch.set_num_threads(1)
-        return work()
+    if given.cancelled():
+        told.cancel()
+        told.set_running_or_notify_cancel()
+    elif isinstance(error := given.exception(), KilledWorker):
+        told.set_exception(BrokenProcessPool(str(error)))
+    elif error is not None:
+        told.set_exception(error)
+    else:
+        told.set_result(given.result())
+
+
+class _Child:
+    """In a worker: the process that computes the cells of one study."""
+
+    def __init__(self) -> None:
+        self.turn = threading.Lock()
+        self.study = ""
+        self.pool: ProcessPoolExecutor | None = None
+
+    def compute(self, study: str, work: Callable[[], Any]) -> Any:
+        """One cell; a process that it took down is replaced for the next one."""
+        with self.turn:
+            if self.pool is None or study != self.study:
+                self.drop()
+                self.pool, self.study = processes(1), study
+            try:
+                return self._submitted(self.pool, work).result()
+            except BrokenProcessPool:
+                self.drop()
+                raise
+
+    def drop(self) -> None:
+        """End the process."""
+        if self.pool is not None:
+            self.pool.shutdown(wait=False, cancel_futures=True)
+            self.pool = None
+
+    @staticmethod
+    def _submitted(pool: ProcessPoolExecutor, work: Callable[[], Any]) -> Future[Any]:
+        # Dask's workers are daemons, which multiprocessing lets have no children: these end with
+        # their parent by themselves.
+        flags: dict[str, Any] = vars(current_process())["_config"]
+        daemon = flags.pop("daemon", None)
+        try:
+            return pool.submit(work)
+        finally:
+            if daemon is not None:
+                flags["daemon"] = daemon
+
+
+_child = _Child()
+
+
+def _in_turn(version: str, study: str, work: Callable[[], Any]) -> Any:
+    """In a worker, which may have come later than the others."""
+    if version != __version__:
+        raise LostEngineError(_other_version("a worker", __version__, version))
+    return _child.compute(study, work)
 
 
 def _version() -> str:
-    """In a worker."""
+    """In a worker; it has to have what computes."""
+    import_module("torch")
     return __version__
 
 
@@ -106,7 +170,11 @@ def _agree(client: Client) -> None:
         if isinstance(found, BaseException):
             raise UsageError(f"worker {worker} cannot import node-diag {__version__}: {found}")
         if found != __version__:
-            raise UsageError(
-                f"worker {worker} has node-diag {found}, this is {__version__}: their results "
-                "cannot be put side by side; install the same everywhere"
-            )
+            raise UsageError(_other_version(f"worker {worker}", found, __version__))
+
+
+def _other_version(worker: str, there: str, here: str) -> str:
+    return (
+        f"{worker} has node-diag {there}, this is {here}: their results cannot be put side by "
+        "side; install the same everywhere"
+    )

@@ -57,7 +57,7 @@ def sweep(  # noqa: PLR0913 - one parameter for each option
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(help="Processes that work side by side. [default: one for each core]"),
+        typer.Option(min=1, help="Processes that work side by side. [default: one for each core]"),
     ] = None,
     scheduler: Annotated[
         str | None,
@@ -115,15 +115,19 @@ def sweep(  # noqa: PLR0913 - one parameter for each option
     if resume and report_dir is None:
         raise UsageError("--resume goes on in a folder: name it with --report-dir")
     folder = report_dir or session.default_folder(f"sweep-{job.name}")
+    if scheduler and workers:
+        raise UsageError("--workers are processes of this machine: leave it out with --scheduler")
     if parquet:
         _require_parquet()
     streams = Streams(no_color=no_color, quiet=quiet)
     plan = running.Plan(job, varied, times, _command(job, varied, times, flags))
     target = folder.absolute()  # the module may go elsewhere
-    complaints.kept = f"{folder} holds what was finished; go on with --resume --report-dir {folder}"
     with streams.progress() as told:
-        with _engine(scheduler, workers, told) as engine:
-            found = running.sweep(plan, target, told, engine, resume=resume)
+        begun = running.begin(plan, target, told, resume=resume)
+        with _engine(scheduler, workers, begun.study, told) as engine:
+            kept = f"{folder} holds what was finished; go on with --resume --report-dir {folder}"
+            complaints.kept = kept
+            found = running.sweep(begun, told, engine)
         told("writing the report")
         from node_diag.outputs.folder import put_all
         from node_diag.sweep import showing
@@ -140,19 +144,16 @@ def sweep(  # noqa: PLR0913 - one parameter for each option
 
 @contextmanager
 def _engine(
-    scheduler: str | None, workers: int | None, told: Callable[[str], None]
+    scheduler: str | None, workers: int | None, study: str, told: Callable[[str], None]
 ) -> Generator[Engine]:
     """What computes: processes of this machine, or a cluster."""
     from node_diag.cells import local
     from node_diag.cluster import connected
-    from node_diag.errors import UsageError
 
     if scheduler is None:
         yield local(workers or 0)
-    elif workers is not None:
-        raise UsageError("--workers are processes of this machine: leave it out with --scheduler")
     else:
-        with connected(scheduler, told) as engine:
+        with connected(scheduler, study, told) as engine:
             yield engine
 
 

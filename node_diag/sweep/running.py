@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 import os
+import platform
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from node_diag import __version__
+from node_diag.builtins import builtin_names
 from node_diag.cells import FAILED, Cell, Engine, Store, run, stamp_of
 from node_diag.config import CheckConfig, resolve
-from node_diag.errors import UsageError
+from node_diag.errors import ProblemError, UsageError
 from node_diag.outputs.folder import put
 from node_diag.records.sweep import Sweep, SweepPoint
 from node_diag.registry import SOLVERS, is_file
@@ -103,21 +105,35 @@ def idle(values: Mapping[str, Any]) -> tuple[str, ...]:
     return FIXED_ONLY if solver.adaptive else ADAPTIVE_ONLY
 
 
-def sweep(
-    plan: Plan,
-    folder: Path,
-    told: Callable[[str], None],
-    engine: Engine,
-    *,
-    resume: bool,
-) -> Sweep:
-    """Run what is not finished yet, and gather everything.
+@dataclass(frozen=True)
+class Begun:
+    """A sweep that can be run: everything about it has been checked.
+
+    Attributes:
+        grid: all points.
+        stamp: what results depend on besides their settings.
+        here: the folder that names of files are relative to.
+    """
+
+    plan: Plan
+    folder: Path
+    grid: Sequence[Place]
+    stamp: str
+    here: str
+
+    @property
+    def study(self) -> str:
+        """Tells these cells from those of other sweeps."""
+        return stamp_of(self.here, str(self.folder), self.stamp, datetime.now(UTC).isoformat())
+
+
+def begin(plan: Plan, folder: Path, told: Callable[[str], None], *, resume: bool) -> Begun:
+    """Find what is wrong before anything is computed or written.
 
     Args:
         plan: what to sweep.
         folder: where finished cells go at once.
         told: what is being done.
-        engine: computes the cells; times are taken by one process of this machine.
         resume: go on in a folder that holds a part of this sweep.
 
     Raises:
@@ -126,15 +142,29 @@ def sweep(
     grid, stamp, here = places(plan), _stamp(plan), str(Path.cwd())
     told(f"importing {plan.job.spec}")
     _try(grid[0])
-    _begin(folder, plan, resume=resume)
+    _refuse_others(folder, resume=resume)
+    return Begun(plan, folder, grid, stamp, here)
+
+
+def sweep(begun: Begun, told: Callable[[str], None], engine: Engine) -> Sweep:
+    """Run what is not finished yet, and gather everything.
+
+    Args:
+        begun: from :func:`begin`.
+        told: what is being done.
+        engine: computes the cells; times are taken by one process of this machine.
+    """
+    plan, grid = begun.plan, begun.grid
+    record = {"command": plan.command, "problem": plan.job.name}
+    put(begun.folder, {PLAN: (json.dumps(record, indent=1) + "\n").encode()})
     points: dict[str, dict[str, dict[str, Any]]] = {}
     unique = {place.key: place for place in grid}
     for what, alone in (("counts", False), ("times", True)):
         if what == "times" and not plan.timed:
             break
         cells = [Cell(key, place.arguments, alone) for key, place in unique.items()]
-        store = Store(folder / CELLS / what, stamp)
-        results = run(cells, functools.partial(_measure, what, here), store, engine)
+        store = Store(begun.folder / CELLS / what, begun.stamp)
+        results = run(cells, functools.partial(_measure, what, begun.here), store, engine)
         for done, (cell, result) in enumerate(results, 1):
             told(f"{what}: {done} of {len(cells)} settings")
             _merge(points.setdefault(cell.key, {}), result, plan)
@@ -154,10 +184,16 @@ def _measure(what: str, folder: str, /, **arguments: Any) -> dict[str, Any]:
     """In a worker, wherever that was started."""
     from node_diag.sweep import measure
 
-    with contextlib.suppress(OSError):  # a built-in problem needs no files
+    try:
         os.chdir(folder)
-    with contextlib.redirect_stdout(sys.stderr):
-        return getattr(measure, what)(**arguments)
+    except OSError as error:
+        if arguments["spec"] not in builtin_names():
+            raise UsageError(f"{platform.node()} does not see {folder}: {error}") from error
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            return getattr(measure, what)(**arguments)
+    except (KeyboardInterrupt, SystemExit) as error:  # of the problem: Ctrl-C does not come here
+        raise ProblemError(f"the problem raised {type(error).__name__}") from error
 
 
 def _merge(into: dict[str, dict[str, Any]], result: Mapping[str, Any], plan: Plan) -> None:
@@ -232,8 +268,8 @@ def _stamp(plan: Plan) -> str:
     return stamp_of(__version__, *texts)
 
 
-def _begin(folder: Path, plan: Plan, *, resume: bool) -> None:
-    """Make sure, before anything is computed, that results can be kept, and are these."""
+def _refuse_others(folder: Path, *, resume: bool) -> None:
+    """Make sure that there are no results but these in the folder."""
     present = folder.exists() and any(folder.iterdir()) if folder.is_dir() else folder.exists()
     if present and not (folder / PLAN).is_file():
         raise UsageError(
@@ -244,5 +280,3 @@ def _begin(folder: Path, plan: Plan, *, resume: bool) -> None:
             f"'{folder}' holds a sweep already; pass --resume to go on with it, or choose another "
             "folder with --report-dir"
         )
-    record = {"command": plan.command, "problem": plan.job.name}
-    put(folder, {PLAN: (json.dumps(record, indent=1) + "\n").encode()})

@@ -96,37 +96,48 @@ def command(found: Sweep, point: SweepPoint) -> str:
 def front(found: Sweep) -> Table:
     """Points that none beats."""
     rows = [
-        (
-            p.method, *(option_text(p.at[name]) for name in found.axes), count(p.nfe),
-            uncertain(p.error, p.uncertainty), size(p.saved_bytes), duration(p.seconds),
-        )
+        (*_named(found, p), count(p.nfe), uncertain(p.error, p.uncertainty), size(p.saved_bytes))
         for p in (found.points[i] for i in found.front)
-    ]  # fmt: skip
-    columns = ("method", *found.axes, "nfe", "error ± uncertainty", "saved bytes", "time")
-    if all(row[-1] == NOTHING for row in rows):
-        rows, columns = [row[:-1] for row in rows], columns[:-1]
-    words = frozenset({0, *(1 + i for i in range(len(found.axes)))})
-    return Table("No other setting is both cheaper and more accurate", columns, rows, words)
+    ]
+    seconds = [duration(found.points[i].seconds) for i in found.front]
+    columns = ("nfe", "error ± uncertainty", "saved bytes")
+    return _table(
+        found, "No other setting is both cheaper and more accurate", columns, rows, seconds
+    )
 
 
 def everything(found: Sweep) -> Table:
     """All points."""
     rows = [
         (
-            p.method, *(option_text(p.at[name]) for name in found.axes), count(p.nfe),
-            p.failure or p.no_truth or uncertain(p.error, p.uncertainty), size(p.saved_bytes),
-            count(p.graph_depth), duration(p.seconds),
+            *_named(found, p), count(p.nfe),
+            p.failure or p.no_truth or uncertain(p.error, p.uncertainty),
+            size(p.saved_bytes), count(p.graph_depth),
         )
         for p in found.points
     ]  # fmt: skip
-    columns = (
-        *("method", *found.axes, "nfe", "error ± uncertainty", "saved bytes"),
-        *("graph depth", "time"),
-    )
-    if all(row[-1] == NOTHING for row in rows):
-        rows, columns = [row[:-1] for row in rows], columns[:-1]
-    words = frozenset({0, *(1 + i for i in range(len(found.axes)))})
-    return Table("All gradients", columns, rows, words)
+    seconds = [duration(p.seconds) for p in found.points]
+    columns = ("nfe", "error ± uncertainty", "saved bytes", "graph depth")
+    return _table(found, "All gradients", columns, rows, seconds)
+
+
+def _named(found: Sweep, point: SweepPoint) -> tuple[str, ...]:
+    return point.method, *(option_text(point.at[name]) for name in found.axes)
+
+
+def _table(
+    found: Sweep,
+    caption: str,
+    columns: tuple[str, ...],
+    rows: list[tuple[str, ...]],
+    seconds: list[str],
+) -> Table:
+    """With times, if any were taken."""
+    headings = ("method", *found.axes, *columns)
+    if any(one != NOTHING for one in seconds):
+        headings += ("time",)
+        rows = [(*row, one) for row, one in zip(rows, seconds, strict=True)]
+    return Table(caption, headings, rows, frozenset(range(1 + len(found.axes))))
 
 
 def _at(point: SweepPoint) -> str:
@@ -135,8 +146,10 @@ def _at(point: SweepPoint) -> str:
 
 def _columns(found: Sweep) -> dict[str, list[Any]]:
     """One row for each gradient, one column for each quantity."""
+    taken = {"method", *FIELDS}
+    axes = {f"set.{name}" if name in taken else name: name for name in found.axes}
     return {
-        **{name: [point.at[name] for point in found.points] for name in found.axes},
+        **{column: [point.at[name] for point in found.points] for column, name in axes.items()},
         "method": [point.method for point in found.points],
         **{name: [getattr(point, name) for point in found.points] for name in FIELDS},
     }
@@ -154,17 +167,23 @@ def _tidy(found: Sweep) -> bytes:
 
 
 def _parquet(found: Sweep) -> bytes:
-    """The same, with types; an axis with values of several types is text."""
+    """The same, with types: those of the fields, and text for an axis of several types."""
     import pyarrow
     from pyarrow import parquet
 
-    def column(values: list[Any]) -> Any:
+    def column(name: str, values: list[Any]) -> Any:
+        if name in FIELDS:
+            annotation = str(SweepPoint.model_fields[name].annotation)
+            number = {"int": pyarrow.int64(), "float": pyarrow.float64()}
+            kind = next((t for word, t in number.items() if word in annotation), pyarrow.string())
+            return pyarrow.array(values, kind)
         try:
             return pyarrow.array(values)
-        except pyarrow.ArrowException:
+        except (pyarrow.ArrowException, OverflowError):
             return pyarrow.array([option_text(value) for value in values])
 
-    table = pyarrow.table({name: column(values) for name, values in _columns(found).items()})
+    columns = {name: column(name, values) for name, values in _columns(found).items()}
+    table = pyarrow.table(columns)
     sink = pyarrow.BufferOutputStream()
     parquet.write_table(table, sink)
     return sink.getvalue().to_pybytes()

@@ -43,7 +43,7 @@ def seconds(work: Work, cells: list[Mapping[str, Any]], workers: int) -> float:
         folder = Path(name)
         with (
             cluster(folder, workers) as (address, _, _),
-            connected(address, lambda _: None, workers) as engine,
+            connected(address, name, lambda _: None, workers) as engine,
         ):
             warm = [Cell(f"warm{i}", cells[0]) for i in range(4 * workers)]
             for _ in run(warm, work, Store(folder / "warm", ""), engine):

@@ -1,6 +1,7 @@
 """``node-diag sweep --scheduler``: the same sweep on the workers of a real Dask scheduler."""
 
 import json
+import math
 import re
 import signal
 import subprocess
@@ -82,6 +83,41 @@ def test_a_killed_worker_loses_and_doubles_nothing(own, elsewhere):
     assert told == {str(n): 1 for n in range(1, SETTINGS + 1)}
     assert len(list((own / "there" / "cells" / "counts").iterdir())) == SETTINGS
     assert points(own / "there") == local(own)
+
+
+FRAGILE = OWN.replace(
+    "    k = torch", "    if k == 1.0:\n        os._exit(1)\n    k = torch"
+).replace("import time", "import os, time")
+
+
+def test_one_cluster_many_sweeps(own, elsewhere):
+    """What an earlier sweep imported is forgotten; a cell that kills its process is a failed row."""
+    with cluster(elsewhere, 1) as (address, _, _):
+
+        def losses(folder, out, *options):
+            process = subprocess.run(
+                [NODE_DIAG, "sweep", "own.py", "--over", "k=0.5,1,2", "-m", "aca", "-q",
+                 "--report-dir", out, "--scheduler", address, *options],
+                cwd=folder, capture_output=True, text=True, timeout=300, check=False,
+            )  # fmt: skip
+            assert process.returncode == 0, process.stderr
+            return [point["loss"] for point in points(folder / out)]
+
+        # L = 2 exp(2 RATE k): the second module has another neighbour.
+        first = losses(own, "a")
+        other = own / "other"
+        other.mkdir()
+        (other / "own.py").write_text(OWN)
+        (other / "neighbour.py").write_text("RATE = -1.0\n")
+        for found, rate in ((first, -0.5), (losses(other, "a"), -1.0)):
+            # The solver's error, of a tolerance of 1e-5.
+            wanted = [2 * math.exp(2 * rate * k) for k in (0.5, 1.0, 2.0)]
+            assert found == pytest.approx(wanted, rel=1e-3)
+        # An edit, and a cell that takes its process down wherever it is tried.
+        (own / "own.py").write_text(FRAGILE)
+        assert losses(own, "b") == [first[0], None, first[2]]
+        (dead,) = [p for p in points(own / "b") if p["status"] == "failed"]
+        assert dead["failure"] == "its process was killed, each time it was tried"
 
 
 def test_a_lost_scheduler_loses_nothing_that_was_finished(own, elsewhere):
