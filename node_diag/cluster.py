@@ -11,14 +11,11 @@ from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
 from multiprocessing import current_process
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from node_diag import __version__
 from node_diag.cells import Engine, processes
 from node_diag.errors import LostEngineError, UsageError
-
-if TYPE_CHECKING:
-    from distributed import Client
 
 PATIENCE = "10s"
 """How long a scheduler may take to answer."""
@@ -163,9 +160,9 @@ def _version() -> str:
     return __version__
 
 
-def _agree(client: Client) -> None:
+def _agree(client: Any) -> None:
     """Make sure that the workers that are there compute what would be computed here."""
-    versions: Any = client.run(_version, on_error="return")
+    versions = client.run(_version, on_error="return")
     for worker, found in versions.items():
         if isinstance(found, BaseException):
             raise UsageError(f"worker {worker} cannot import node-diag {__version__}: {found}")

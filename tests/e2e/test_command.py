@@ -194,7 +194,9 @@ def test_only_declared_dependencies_are_imported():
     known.add("markupsafe")  # jinja2 is made of it
     known |= set(sys.stdlib_module_names) | {"node_diag", "_problems", "problems"}
     extras = project["optional-dependencies"]
-    optional = _imported_as(extras["experiments"]) | {"pytest"}
+    optional = {"pytest"}
+    for extra in ("experiments", "dask", "parquet"):
+        optional |= _imported_as(extras[extra])
     optional |= {name.partition(">")[0] for name in extras["peers"]}
     trees = {
         path: ast.parse(path.read_text())
