@@ -18,6 +18,9 @@ from tests.bench import command, compiled, gradients, growth, solving
 from tests.bench.ratio import Ratio
 
 
+TICKS = (0.5, 0.7, 1.0, 1.5, 2.0, 3.0)
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Two computations, and the ratio that ours must not exceed.
