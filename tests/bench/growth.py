@@ -70,6 +70,7 @@ def differences_one_by_one() -> Ratio:
 
     together = frozen.losses(rows, names, len(rows))
     alone = np.array([float(loss) for loss in one_by_one()])
+    # Some hundred evaluations of f, each with roundings of 2e-16 in another order.
     assert np.allclose(together[:: len(rows) // SAMPLED][:SAMPLED], alone, rtol=1e-12, atol=0)
     return alternate(
         lambda: frozen.losses(rows, names, len(rows)),

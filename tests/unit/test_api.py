@@ -1,6 +1,8 @@
 """Reports of problems that a program loaded."""
 
-from node_diag import check
+import torch
+
+from node_diag import Problem, check, gradient
 from node_diag.loader import load
 from node_diag.outputs.recommendation import rerun
 
@@ -10,3 +12,35 @@ def test_what_is_advised_names_the_problem_that_was_loaded():
     assert rerun(report).startswith("node-diag check vanderpol --set mu=5.0 --set T=5.0 ")
     assert report.config.problem == "vanderpol"
     assert report.config.overrides == {"mu": 5.0, "T": 5.0}
+
+
+def test_both_directions_take_a_hundredth_of_the_whole_interval():
+    problem = Problem(
+        lambda t, z: -z, torch.ones(1, dtype=torch.float64), (0.0, 0.25, 0.5, 1.0),
+        lambda zs: zs.sum(),
+    )  # fmt: skip
+    run = gradient(problem, "adjoint", "rk4")
+    assert run.solution.n_accepted == run.backward.n_steps == 100
+
+
+WRONG_SIGN = """
+import torch
+
+
+def turned(problem):
+    z0 = problem.z0.clone().requires_grad_()
+    k = problem.params["k"]
+    loss = problem.loss(problem.exact(torch.tensor(problem.ts, dtype=torch.float64), z0, {"k": k}))
+    dz0, dk = torch.autograd.grad(loss, [z0, k])
+    return loss.detach(), {"z0": dz0, "k": -dk}
+"""
+
+
+def test_a_gradient_with_the_other_sign_is_called_that(tmp_path):
+    (tmp_path / "own.py").write_text(WRONG_SIGN)
+    mine = f"{tmp_path / 'own.py'}:turned"
+    report = check(load("linear", {}), methods=["aca", mine], repeat=1)
+    (finding,) = [f for f in report.findings if f.code == "ND201"]
+    assert "the sign is the other one in params.k" in finding.message or (
+        "the sign is the other one in k" in finding.message
+    )

@@ -7,7 +7,8 @@ How fast it has to leave is computed from the Jacobians of f along the forward t
 
 Detected: a reverse-time method whose state is off by more than 1 % of the trajectory's size, or one
 component by more than 1 % of its own (of those larger than atol), and whose gradient is off by more
-than 1 % as well.
+than 1 % as well. It is a warning where a method that stores the states is no better: then the steps
+are to blame for both.
 
 What to do: use a method that stores the trajectory (aca or direct), where that was seen to be
 better; on steps so coarse that it is not, finer ones first. Tightening the adjoint's tolerances

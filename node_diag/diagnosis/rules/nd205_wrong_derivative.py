@@ -30,11 +30,10 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         if not every:
             continue
         wrong = every[0]
-        more = f" ({listed([one.input for one in every])})" if len(every) > 1 else ""
+        inputs = [one.input for one in every]
         yield rule.finding(
-            f"autograd does not differentiate {function} in {wrong.input if not more else 'some'}"
-            f"{more and f' of its inputs{more}'}: along a random line in {wrong.input} at "
-            f"t = {wrong.t:.4g} it says {wrong.autograd:.6g}, differences say "
+            f"autograd does not differentiate {function} in {listed(inputs)}: along a random line "
+            f"in {wrong.input} at t = {wrong.t:.4g} it says {wrong.autograd:.6g}, differences say "
             f"{wrong.differences:.6g} ± {wrong.uncertainty:.1e}",
             "look for detach(), .data, .item(), float(), numpy, no_grad or a backward formula in "
             f"it; {_meanwhile(report)}",
@@ -42,7 +41,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
             methods=_inheriting(report),
             function=function,
             input=wrong.input,
-            inputs=[one.input for one in every],
+            inputs=inputs,
             t=wrong.t,
             autograd=wrong.autograd,
             differences=wrong.differences,
