@@ -49,12 +49,14 @@ HUGE, TINY = 1e300, 1e-300
 class _Path:
     """Points t (n,), z (n, D), and between them the Jacobians of B independent blocks.
 
-    ``jacobians`` is (n − 1, 2, B, d, d): at the Gauss points of every step.
+    ``jacobians`` is (n − 1, 2, B, d, d): at the Gauss points between two points; ``steps``
+    (n − 1,) the accepted steps from one point to the next, one unless they were too many.
     """
 
     t: Vector
     z: Vector
     jacobians: Vector
+    steps: Vector
 
     @property
     def blocks(self) -> int:
@@ -134,7 +136,8 @@ def _path(problem: Problem, solution: Solution) -> _Path | None:
             jacobians = _blocks(problem, inner_t, inner_z, rows)
     except (ProblemError, RuntimeError):
         return None
-    return _Path(t, z, jacobians.reshape(len(t) - 1, 2, *jacobians.shape[1:]))
+    shape = (len(t) - 1, 2, *jacobians.shape[1:])
+    return _Path(t, z, jacobians.reshape(shape), np.diff(chosen))
 
 
 def _gauss_points(t: Vector, z: Vector, f: Vector) -> tuple[Vector, Vector]:
@@ -255,7 +258,7 @@ def _predicted_error(problem: Problem, setup: Setup, path: _Path, back: Vector) 
             p = np.zeros_like(p)
         with np.errstate(all="ignore"):
             p = back[i] @ p @ back[i].swapaxes(-1, -2)
-        p = p + tolerance[i][:, :, None] ** 2 * np.eye(p.shape[-1])
+        p = p + path.steps[i] * tolerance[i][:, :, None] ** 2 * np.eye(p.shape[-1])
         total = float(np.trace(p, axis1=-2, axis2=-1).sum())
         if not math.isfinite(total) or total > HUGE:
             found[: i + 1] = HUGE
@@ -288,6 +291,6 @@ def _stability_share(tableau: Tableau, path: _Path, eigenvalues: Any) -> float:
     sign = np.sign(path.t[-1] - path.t[0])
     damped = (sign * eigenvalues.real < 0) & (np.abs(eigenvalues.imag) < np.abs(eigenvalues.real))
     rate = np.where(damped, np.abs(eigenvalues), 0.0).max(axis=(-1, -2)).mean(axis=1)
-    use = rate * np.abs(np.diff(path.t)) / stability_interval(tableau)
+    use = rate * np.abs(np.diff(path.t)) / path.steps / stability_interval(tableau)
     settled = use[len(use) // 10 : -1]
     return float(np.mean((settled > 2 / 3) & (settled < 4 / 3))) if settled.size >= 20 else 0.0

@@ -29,6 +29,8 @@ Source = Literal["start", "rejected", "accepted"]
 SOURCES: frozenset[Source] = frozenset(("start", "rejected", "accepted"))
 """Where a traced step size gets its derivative from: the starting step, and the factors that the
 controller multiplies it by after rejected and accepted trials."""
+RUNAWAY = 1e3
+"""Growth of the state that an underflowing step is explained by."""
 OnStep = Callable[[float, Tensor], None]
 
 
@@ -109,6 +111,7 @@ class _Run:
         self.tolerance = settings.tolerance(settings.rtol, settings.atol, settings.norm)
         self.span = number(self.ts[-1]) - number(self.ts[0])
         self.t, self.z = self.ts[0], z0
+        self.start = z0.detach()
         self.grid = Grid(number(self.ts[0]), number(self.ts[-1]))
         self.checkpoints = [z0.detach()] if keep else []
         self.rejected: list[tuple[float, float]] = []
@@ -275,6 +278,16 @@ class _Run:
             )
         raise StepUnderflowError(
             f"the step size underflowed at t = {self._now():.6g}: no step down to {abs(h):.1e} "
-            "meets the tolerance",
+            f"meets the tolerance{self._grown()}",
             self._now(),
+        )
+
+    def _grown(self) -> str:
+        """That the state runs away, of the ODE's own accord or because a loose solve left it."""
+        size, start = float(self.z.detach().abs().max()), float(self.start.abs().max())
+        if not size > RUNAWAY * start > 0:
+            return ""
+        return (
+            f"; the state is {size:.1e} there and was {start:.1e} at the start: the ODE blows up, "
+            "or a loose solve left its solution (then a smaller --atol or --rtol helps)"
         )

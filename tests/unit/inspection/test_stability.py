@@ -96,3 +96,22 @@ def test_rows_of_a_batch_are_blocks_if_they_do_not_see_each_other(mix, blocks):
 )
 def test_stability_intervals(solver, interval):
     assert stability.stability_interval(SOLVERS.load(solver)) == pytest.approx(interval, abs=0.02)
+
+
+def test_steps_taken_together_are_as_stiff_as_one_by_one(monkeypatch):
+    """z' = −200 (z − cos t): stability limits about 2 · 200 / 3.3 steps, looked at in groups of 4."""
+    problem = Problem(
+        lambda t, z: -200 * (z - torch.cos(t)),
+        torch.ones(1, dtype=torch.float64),
+        (0.0, 2.0),
+        lambda zs: zs[-1].sum(),
+    )
+    alone = inspected(problem, rtol=1e-3)
+    monkeypatch.setattr(stability, "MOST_STEPS", 30)
+    together = inspected(problem, rtol=1e-3)
+    assert len(together.t) == 31 < len(alone.t) / 3
+    assert alone.stability_share > 0.8
+    assert together.stability_share > 0.8
+    # One step before t1 nothing has grown yet: √4 or √5 errors of a step against one, while z
+    # and with it the tolerance changes by less than 0.1.
+    assert together.predicted_error[-2] == pytest.approx(2 * alone.predicted_error[-2], rel=0.25)

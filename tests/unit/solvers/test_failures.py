@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from node_diag.errors import MaxStepsError, NonFiniteError, SolveError
+from node_diag.errors import MaxStepsError, NonFiniteError, SolveError, StepUnderflowError
 from node_diag.registry import SOLVERS
 from node_diag.solvers.controller import Controller, Tolerance, starting_step
 from node_diag.solvers.integrate import integrate
@@ -28,6 +28,12 @@ def test_blow_up_in_finite_time(graph, name):
         solve(lambda t, z: z * z, graph=graph, name=name, max_steps=3000)
     # The solve itself is off by more than its tolerance of 1e-5 near the pole, heun-euler most.
     assert caught.value.t == pytest.approx(1.0, abs=1e-2)
+
+
+def test_a_state_that_runs_away_is_said():
+    """z = 1/(1 − t) has grown to 1e14 where steps are as short as t's spacing."""
+    with pytest.raises(StepUnderflowError, match=r"the state is .*e\+1\d there and was 1\.0e\+00"):
+        solve(lambda t, z: z * z)
 
 
 @pytest.mark.parametrize("graph", ["none", "frozen", "traced"])
