@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Sequence
 
 from node_diag.builtins import builtin_descriptions
+from node_diag.diagnosis.metric_names import DESCRIPTIONS
 from node_diag.errors import UsageError
 from node_diag.registry import FINDINGS, METHODS, SOLVERS, code_of, install
 
@@ -28,6 +29,8 @@ def _entries(kind: str) -> list[Entry]:
             {"name": code_of(name), "description": text}
             for name, text in FINDINGS.descriptions().items()
         ]
+    if kind == "metrics":
+        return [{"name": name, "description": text} for name, text in DESCRIPTIONS.items()]
     registry = SOLVERS if kind == "solvers" else METHODS
     listed: list[Entry] = []
     for name, text in registry.descriptions().items():
@@ -73,12 +76,17 @@ def _to_install(entry: Entry) -> str:
 def explain(codes: Sequence[str]) -> str:
     """The texts of findings: the docstrings of their rules.
 
+    Args:
+        codes: ``ND101``; also with commas between them, and ``ND1`` for all that begin so.
+
     Raises:
         UsageError: there is no such code.
     """
     rules = {code_of(name): path for name, path in FINDINGS.paths.items()}
-    wanted = list(dict.fromkeys(code.upper() for text in codes for code in text.split(",")))
-    unknown = [code for code in wanted if code not in rules]
+    asked = [code.strip().upper() for text in codes for code in text.split(",")]
+    beginning = {each: [code for code in rules if code.startswith(each)] for each in asked if each}
+    unknown = [each for each, found in beginning.items() if not found or len(each) < len("ND1")]
+    wanted = list(dict.fromkeys(code for found in beginning.values() for code in found))
     if unknown:
         near = difflib.get_close_matches(unknown[0], rules, n=3, cutoff=0.5)
         hint = f"; did you mean {', '.join(map(repr, near))}?" if near else "."

@@ -10,7 +10,7 @@ import typer
 def explain(
     code: Annotated[
         list[str] | None,
-        typer.Argument(help="Codes of findings, such as ND101 ND203. [default: list them]"),
+        typer.Argument(help="Codes of findings, such as ND101 ND203, or ND1. [default: list them]"),
     ] = None,
 ) -> None:
     """Explain findings: what they mean, how they are detected, what to do."""

@@ -18,6 +18,7 @@ class Kind(StrEnum):
     solvers = "solvers"
     methods = "methods"
     findings = "findings"
+    metrics = "metrics"
 
 
 def list_(
@@ -26,7 +27,7 @@ def list_(
     ] = None,
     output_format: options.Listing = ListFormat.table,
 ) -> None:
-    """List problems, solvers, gradient methods and findings."""
+    """List problems, solvers, gradient methods, findings and what gates may limit."""
     from node_diag import catalogue
 
     shown = catalogue.entries([kind.value] if kind else [each.value for each in Kind])

@@ -114,7 +114,4 @@ METRICS: dict[str, Callable[[MethodRecord], Value]] = {
         )
     },
 }
-"""By name. grad_error is the relative L2 error against the continuous truth over z0 and all
-parameters, worst_tensor_error the largest of z0 alone and of each parameter alone, times_error that
-of dL/dts, taylor_error the odd part of the Taylor test, against the discrete one, and hvp_error
-that of Hessian-vector products against differences of the method's own gradient (--order 2)."""
+"""By name; what each is, is in :mod:`.metric_names`."""

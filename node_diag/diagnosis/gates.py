@@ -14,6 +14,7 @@ from node_diag.records import Gate, MethodRecord, Verdict
 from node_diag.registry import METHODS, suggest
 
 _EXPRESSION = re.compile(r"^\s*([\w*-]+)\.(\w+)\s*<=\s*(\S+)\s*$")
+OTHER_TRUTH = {"grad_error": "grad_error_discrete", "grad_error_discrete": "grad_error"}
 
 
 @dataclass(frozen=True)
@@ -151,15 +152,21 @@ def _judged(spec: GateSpec, method: MethodRecord) -> Gate:
         )
     value, uncertainty = METRICS[spec.metric](method)
     verdict = judge(value, uncertainty, spec.limit)
-    reason = _reason(spec, value, uncertainty, verdict)
+    reason = _reason(spec, method, value, uncertainty, verdict)
     if value is not None and math.isnan(value) and (bad := bad_times(method)):
         reason += f": its derivative in {bad[0]} is not finite"
     return _gate(spec, method.name, value, uncertainty, verdict, reason)
 
 
-def _reason(spec: GateSpec, value: float | None, uncertainty: float, verdict: Verdict) -> str:
+def _reason(
+    spec: GateSpec,
+    method: MethodRecord,
+    value: float | None,
+    uncertainty: float,
+    verdict: Verdict,
+) -> str:
     if value is None:
-        return f"there is no {spec.metric}: its reference is missing"
+        return _missing(spec.metric, method)
     if math.isnan(value):
         return f"{spec.metric} is NaN"
     if verdict == "inconclusive":
@@ -170,6 +177,16 @@ def _reason(spec: GateSpec, value: float | None, uncertainty: float, verdict: Ve
     if verdict == "fail":
         return f"{value:.2e} ± {uncertainty:.1e} is above {option_text(spec.limit)}"
     return ""
+
+
+def _missing(metric: str, method: MethodRecord) -> str:
+    """Why a metric has no value, and which one has."""
+    instead = OTHER_TRUTH.get(metric)
+    if instead is None:
+        return f"there is no {metric}: what it is measured by is missing"
+    known = METRICS[instead](method)[0] is not None
+    hint = f"; {method.name}.{instead} has a value" if known else ""
+    return f"there is no {metric}: its reference is missing{hint}"
 
 
 def _gate(

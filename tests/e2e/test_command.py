@@ -426,6 +426,16 @@ def test_explain_alone_lists_what_it_can_explain(node_diag):
     assert "ND101" in done.stdout
 
 
+def test_explain_takes_the_beginning_of_codes(node_diag):
+    done = node_diag("explain", "nd1")
+    assert done.returncode == 0
+    assert done.stdout == node_diag("explain", "ND101,ND102", "ND103", "nd104").stdout
+    for vague in ("N", "ND", "ND9"):
+        refused = node_diag("explain", vague)
+        assert refused.returncode == 2
+        assert f"unknown finding '{vague}'" in refused.stderr
+
+
 def test_explain_takes_several_codes_in_the_order_given(node_diag):
     done = node_diag("explain", "nd203", "ND101", "ND101")
     assert done.returncode == 0

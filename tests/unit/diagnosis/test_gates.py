@@ -5,6 +5,7 @@ import math
 import pytest
 
 from node_diag.config import CheckConfig
+from node_diag.diagnosis.gate_metrics import METRICS
 from node_diag.diagnosis.gates import (
     GateSpec,
     evaluate,
@@ -13,6 +14,7 @@ from node_diag.diagnosis.gates import (
     parse_max_grad_error,
     target_error,
 )
+from node_diag.diagnosis.metric_names import DESCRIPTIONS
 from node_diag.errors import UsageError
 from node_diag.records import (
     ErrorRecord,
@@ -31,6 +33,10 @@ def method(name="aca", relative=1e-4, uncertainty=1e-9, **changes):
     )  # fmt: skip
     fields = {"name": name, "status": "ok", "errors": Errors(continuous=error, discrete=None)}
     return MethodRecord(**{**fields, **changes})
+
+
+def test_every_metric_is_described():
+    assert list(METRICS) == list(DESCRIPTIONS)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +84,9 @@ def test_a_failed_method_fails_its_gate():
 def test_a_missing_reference_is_inconclusive():
     (gate,) = evaluate(GateSpec("aca", "grad_error_discrete", 1.0, "flag"), [method()])
     assert gate.verdict == "inconclusive"
-    assert "reference is missing" in gate.reason
+    assert gate.reason == (
+        "there is no grad_error_discrete: its reference is missing; aca.grad_error has a value"
+    )
 
 
 def test_zero_truth_is_judged_absolutely():
