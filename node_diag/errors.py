@@ -77,6 +77,12 @@ class StepUnderflowError(SolveError):
     reason = "step underflow"
 
 
+class RunawayError(SolveError):
+    """A reverse-time state left the trajectory by far and takes ever more steps."""
+
+    reason = "exploded"
+
+
 class MaxStepsError(SolveError):
     """The solve needed more steps than allowed."""
 

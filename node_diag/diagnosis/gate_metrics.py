@@ -114,4 +114,4 @@ METRICS: dict[str, Callable[[MethodRecord], Value]] = {
         )
     },
 }
-"""By name; what each is, is in :mod:`.metric_names`."""
+"""By name; what each is, is in :mod:`..metric_names`."""

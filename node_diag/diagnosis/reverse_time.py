@@ -28,7 +28,7 @@ def outcome(method: MethodRecord) -> Outcome | None:
         reason = (method.failure or "").partition(":")[0]
         if reason == "step underflow":
             return "underflowed"
-        return "exploded" if reason == "non-finite" else "gave up"
+        return "exploded" if reason in ("non-finite", "exploded") else "gave up"
     if path is None or not path.measured:
         return None
     if path.departure is None:

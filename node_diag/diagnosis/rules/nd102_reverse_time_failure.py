@@ -29,12 +29,18 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
             why, options = storing(report, method, NOTHING)
             yield rule.finding(
                 f"{method.name}: the reverse-time solve {outcome(method)}, so there is no gradient "
-                f"at all; {method.failure}" + (f". Before that, {left}" if left else ""),
+                f"at all; {_why(method.failure or '')}"
+                + (f". Before that, {left}" if left else ""),
                 f"{why}: {command(report, **options)}",
                 method.name,
                 failure=method.failure,
                 **evidence(report, method),
             )
+
+
+def _why(failure: str) -> str:
+    """Without the reason that the outcome has in other words."""
+    return failure.partition(": ")[2] or failure
 
 
 RULE = Rule("ND102", "error", detect)

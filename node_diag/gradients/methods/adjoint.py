@@ -7,12 +7,17 @@ d(∂L/∂θ)/dt = −(∂f/∂θ)ᵀ a. z̄ is not z: where the forward flow co
 import torch
 from torch import Tensor
 
-from node_diag.errors import SolveError
+from node_diag.errors import RunawayError, SolveError
 from node_diag.field import Field
 from node_diag.gradients.base import Backward, Gradient, Setup, Tape
 from node_diag.gradients.trail import Trail
 from node_diag.gradients.vjp import vjp
 from node_diag.solvers.integrate import integrate
+
+AWAY = 100.0
+"""Times the largest state among z0 and those observed: a z̄ beyond is far from the trajectory."""
+PATIENCE, FEWEST = 5, 1_000
+"""Steps that such a solve may take: so many for each forward step, and at least so many."""
 
 
 class Adjoint:
@@ -48,6 +53,7 @@ class Adjoint:
         ts_total = torch.zeros_like(ts)
         adj_z, adj_params = torch.zeros_like(zs[0]), zs.new_zeros(n_params)
         trail = Trail(float(ts[0]), float(ts[-1]), result.trail)
+        watch = _Watch(tape, n_state)
         for k in reversed(range(len(zs))):
             ts_total[k + 1] = _dot_f(f, cotangents[k], ts[k + 1], zs[k])
             aug_state = torch.cat([zs[k], adj_z + cotangents[k], adj_params])
@@ -57,7 +63,7 @@ class Adjoint:
                 [float(ts[k + 1]), float(ts[k])],
                 tape.setup.backward,
                 keep=False,
-                on_step=_recorder(result, trail, k, n_state) if tape.setup.record else None,
+                on_step=watch.recording(result, trail, k) if tape.setup.record else watch,
             )
             _, adj_z, adj_params = reverse.zs[0].split([n_state, n_state, n_params])
             result.n_steps += reverse.n_accepted
@@ -90,13 +96,48 @@ def _dot_f(f: Field, cotangent: Tensor, t: Tensor, z: Tensor) -> Tensor:
         return torch.dot(cotangent, f(t.to(dtype=z.dtype, device=z.device), z)).double().cpu()
 
 
-def _recorder(result: Backward, trail: Trail, included: int, n_state: int):  # noqa: ANN202 - a closure
-    def record(t: float, aug_state: Tensor) -> None:
-        z, adj_z, adj_params = aug_state.tensor_split([n_state, 2 * n_state])
-        result.reconstruction.append((t, z.tolist()))
-        trail.note(t, included, adj_z, [adj_params])
+class _Watch:
+    """Ends a reverse-time solve that has left the trajectory by far and gets nowhere.
 
-    return record
+    In a chaotic or strongly damped flow z̄ grows until every step is tiny, and the solve would take
+    a hundred thousand of them to return a gradient of another trajectory.
+    """
+
+    def __init__(self, tape: Tape, n_state: int) -> None:
+        self.n_state, self.n_steps = n_state, 0
+        self.forward_steps = tape.solution.n_accepted
+        self.most = max(FEWEST, PATIENCE * self.forward_steps)
+        known = torch.cat([tape.z0.detach()[None], tape.solution.zs.detach()])
+        self.largest = float(known.abs().max())
+
+    def __call__(self, t: float, aug_state: Tensor) -> None:
+        """After every step.
+
+        Raises:
+            RunawayError: it is time to give up.
+        """
+        self.n_steps += 1
+        if self.n_steps <= self.most:
+            return
+        size = float(aug_state[: self.n_state].abs().max())
+        if size > AWAY * self.largest > 0:
+            raise RunawayError(
+                f"at t = {t:.6g} the reverse-time state is {size:.1e}, while neither z0 nor an "
+                f"observed state is above {self.largest:.1e}; stopped after {self.n_steps} steps "
+                f"back for {self.forward_steps} forward",
+                t,
+            )
+
+    def recording(self, result: Backward, trail: Trail, included: int):  # noqa: ANN201 - a closure
+        """The same, keeping z̄ and what the cotangents have gathered."""
+
+        def record(t: float, aug_state: Tensor) -> None:
+            z, adj_z, adj_params = aug_state.tensor_split([self.n_state, 2 * self.n_state])
+            result.reconstruction.append((t, z.tolist()))
+            trail.note(t, included, adj_z, [adj_params])
+            self(t, aug_state)
+
+        return record
 
 
 METHOD = Adjoint()
