@@ -7,8 +7,8 @@ import difflib
 from collections.abc import Sequence
 
 from node_diag.builtins import builtin_descriptions
-from node_diag.metric_names import DESCRIPTIONS
 from node_diag.errors import UsageError
+from node_diag.metric_names import DESCRIPTIONS
 from node_diag.registry import FINDINGS, METHODS, SOLVERS, code_of, install
 
 Entry = dict[str, str | bool | list[str]]

@@ -12,7 +12,7 @@ from node_diag.field import Field
 from node_diag.gradients.base import Backward, Gradient, Setup, Tape
 from node_diag.gradients.trail import Trail
 from node_diag.gradients.vjp import vjp
-from node_diag.solvers.integrate import integrate
+from node_diag.solvers.integrate import OnStep, integrate
 
 AWAY = 100.0
 """Times the largest state among z0 and those observed: a z̄ beyond is far from the trajectory."""
@@ -128,7 +128,7 @@ class _Watch:
                 t,
             )
 
-    def recording(self, result: Backward, trail: Trail, included: int):  # noqa: ANN201 - a closure
+    def recording(self, result: Backward, trail: Trail, included: int) -> OnStep:
         """The same, keeping z̄ and what the cotangents have gathered."""
 
         def record(t: float, aug_state: Tensor) -> None:

@@ -14,8 +14,8 @@ from node_diag.diagnosis.gates import (
     parse_max_grad_error,
     target_error,
 )
-from node_diag.metric_names import DESCRIPTIONS
 from node_diag.errors import UsageError
+from node_diag.metric_names import DESCRIPTIONS
 from node_diag.records import (
     ErrorRecord,
     Errors,
