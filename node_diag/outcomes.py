@@ -93,6 +93,7 @@ def method_record(
         constant_steps=method.constant_steps,
         reconstructs=method.reconstructs,
         nan_origin=outcome.nan_origin,
+        loss=outcome.run.loss if outcome.run else None,
     )
     if outcome.deviation is not None:
         record.reconstruction = _reconstruction(outcome.deviation)

@@ -149,14 +149,14 @@ class Problem:
         Args:
             dtype: of the state and the parameters.
             device: where they are.
-            copy: also if nothing has to change, so that the parameters are nobody else's.
+            copy: also if nothing has to change, so that z0 and the parameters are nobody else's.
         """
         same = dtype == self.dtype and device == self.device and self._params_match(dtype, device)
         if same and not copy:
             return self
         func, params, table = self._moved_func(dtype, device)
         moved = tuple(
-            part.detach().to(dtype=dtype, device=device)
+            part.detach().to(dtype=dtype, device=device, copy=copy)
             for part in (self.z0 if isinstance(self.z0, tuple) else (self.z0,))
         )
         other = Problem(

@@ -23,8 +23,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
-    """While a test runs, keep what its assertions measure."""
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+    """While a test and its fixtures run, keep what their assertions measure."""
 
     def keep(measured: testing.Measured) -> None:
         item.user_properties.append((KEY, measured))
@@ -41,7 +41,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     rows: list[tuple[str, testing.Measured]] = []
     for reports in terminalreporter.stats.values():
         for report in reports:
-            if getattr(report, "when", "") == "call":
+            if getattr(report, "when", "") == "teardown":  # the last one, which has them all
                 measured = [value for key, value in report.user_properties if key == KEY]
                 rows += [(report.nodeid, one) for one in measured]
     if not rows:

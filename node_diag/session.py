@@ -97,6 +97,8 @@ def plan(
         )
         for entry in chosen
     ]
+    if flags.get("max_slowdown") is not None and not any(j.resolved.config.baseline for j in jobs):
+        raise UsageError("--max-slowdown limits times beside a baseline's; add --baseline PATH")
     baselines, alone = Baselines(), spec is not None
     first = _making(jobs, spec, bool(listed), file)
     jobs = [

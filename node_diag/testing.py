@@ -93,6 +93,10 @@ def _message(report: Report) -> str:
         if gate.verdict == "pass":
             continue
         one = _measured(report, gate)
+        failure = next((m.failure for m in report.methods if m.name == gate.method), None)
+        if failure:
+            lines.append(f"{report.problem.name}: {gate.method} gave no gradient: {failure}")
+            continue
         off = (
             "cannot be held against a truth" if gate.value is None else f"is off by {one['error']}"
         )
@@ -101,12 +105,9 @@ def _message(report: Report) -> str:
             f"{one['limit']} ({gate.verdict})"
         )
         lines += [f"  {line}" for line in _tensors(report, gate.method)]
-        failure = next((m.failure for m in report.methods if m.name == gate.method), None)
-        if failure:
-            lines.append(f"  it failed: {failure}")
-    for finding in report.findings:
-        if finding.severity != "info":
-            lines += [f"{finding.code} {finding.message}", f"  {finding.advice}"]
+    serious = [finding for finding in report.findings if finding.severity != "info"]
+    for finding in serious or report.findings:
+        lines += [f"{finding.code} {finding.message}", f"  {finding.advice}"]
     return "\n".join(lines)
 
 
@@ -114,13 +115,15 @@ MOST_NAMED = 5
 
 
 def _tensors(report: Report, name: str) -> list[str]:
-    """Errors of the tensors, the worst first."""
+    """Errors of the tensors, the worst first; times are no part of what is judged."""
+    from node_diag.diagnosis.metrics import TIMES
     from node_diag.outputs.numbers import uncertain
 
     method = next((m for m in report.methods if m.name == name), None)
     error = method.errors.continuous if method and method.errors else None
     if error is None:
         return []
-    parts = {n: p for n, p in error.by_parameter.items() if p.relative_l2 is not None}
+    tensors = {n: p for n, p in error.by_parameter.items() if n not in TIMES}
+    parts = {n: p for n, p in tensors.items() if p.relative_l2 is not None}
     worst = sorted(parts, key=lambda n: -(parts[n].relative_l2 or 0.0))[:MOST_NAMED]
     return [f"{n}: off by {uncertain(parts[n].relative_l2, parts[n].uncertainty)}" for n in worst]

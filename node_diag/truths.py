@@ -61,9 +61,9 @@ def reference_tasks(
         return {f"{name} reference": lambda: none for name in Truths.__annotations__}
     if what := repeats.rounded:
         rounded = NoReferenceError(
-            f"{what} computes in float32 where the state is float64: its values have seven digits, "
-            "and neither differences nor a solve at a tight tolerance see through the rounding; "
-            f"remove the cast (.float(), a float32 tensor) inside {what}"
+            f"{what} computes in float32 or less where the state is float64: its values have seven "
+            "digits at most, and neither differences nor a solve at a tight tolerance see through "
+            f"the rounding; remove the cast (.float(), .half(), a float32 tensor) inside {what}"
         )
         return {f"{name} reference": lambda: rounded for name in Truths.__annotations__}
     precise = problem.to(torch.float64, torch.device("cpu"))

@@ -19,6 +19,7 @@ class Call:
             arrived.
         arguments: its keyword arguments.
         number: it was the n-th call whose result can be differentiated.
+        made: how many such calls there had been when its gradient arrived.
         leaves: of a function, the tensors it closes over that require a gradient, by name.
         values: what they were.
         adjoint_params: names of the parameters it was told to differentiate; None: not told.
@@ -32,6 +33,7 @@ class Call:
     t: Tensor
     arguments: dict[str, Any]
     number: int = 0
+    made: int = 0
     leaves: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     values: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     adjoint_params: list[str] | None = None

@@ -65,7 +65,9 @@ def problem_of(call: Call, name: str) -> Problem:
         description="; ".join(
             [
                 f"call {call.number} of torchdiffeq.{call.name} in {name}, with the gradient that "
-                "arrived at its states: the loss here is their product with it, not the script's",
+                "arrived at its states in the first backward pass: the loss here is their product "
+                "with it, not the script's",
+                *_others(call),
                 *remarks.values(),
             ]
         ),
@@ -78,6 +80,15 @@ def problem_of(call: Call, name: str) -> Problem:
     found.call = call
     found.settings, found.remarks = settings_of(call), remarks
     return found
+
+
+def _others(call: Call) -> list[str]:
+    """That the same backward pass may go through more calls than this one."""
+    more = call.made - call.number
+    if not more:
+        return []
+    calls = "another such call" if more == 1 else f"{more} more such calls"
+    return [f"the script had made {calls} by then, which --call {call.number + 1} checks"]
 
 
 def settings_of(call: Call) -> dict[str, Any]:

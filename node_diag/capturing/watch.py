@@ -88,6 +88,7 @@ class Watch:
                 engine: Any = torch.autograd.Variable
                 engine._execution_engine.queue_callback(self._end)
             self.call = call
+            call.made = self.seen
             _keep(call)
 
         register_multi_grad_hook(live, arrived)

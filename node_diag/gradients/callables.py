@@ -121,8 +121,10 @@ def from_solver(solve: Callable[[Any, Any, Tensor], Any]) -> DifferentiableSolve
 
 
 def _counted(f: Field, stack: ExitStack) -> Problem:
-    """The problem with an f whose evaluations are counted."""
+    """The problem with a z0 of its own and an f whose evaluations are counted."""
     problem = copy.copy(f.problem)
+    parts = problem.z0
+    problem.z0 = tuple(p.clone() for p in parts) if isinstance(parts, tuple) else parts.clone()
     func = problem.func
 
     def count(*_: Any) -> None:
@@ -177,7 +179,8 @@ def _like(name: str, given: Mapping[str, Any], like: Tensor) -> Tensor:
     if name not in given:
         raise ProblemError(f"it returned no gradient for {name}; {SHAPE}")
     value = _tensor(name, given[name])
-    if value.numel() != like.numel():
+    flat = name in ("z0", "ts")  # z0's may come as one vector, of a tuple state it has to
+    if value.numel() != like.numel() or not (flat or value.ndim == 0 or value.shape == like.shape):
         raise ProblemError(
             f"it returned a gradient of shape {tuple(value.shape)} for {name}, which has shape "
             f"{tuple(like.shape)}"

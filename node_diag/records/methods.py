@@ -150,6 +150,8 @@ class MethodRecord(Record):
     """Whether it solves the state again backward in time (the adjoint does)."""
     own_steps: OwnSteps | None = None
     """Of a library's method."""
+    loss: Real | None = None
+    """Of its own forward pass."""
     gradient: GradientRecord | None = None
     errors: Errors | None = None
     reconstruction: Reconstruction | None = None

@@ -66,7 +66,10 @@ def held_against(
     gap = np.abs(closed_form.value - other.value)
     size = norm(other.value)
     distance = norm(gap) / size if size else norm(gap)
-    details: dict[str, Any] = {"distance_from_sensitivities": distance}
+    details: dict[str, Any] = {
+        "distance_from_sensitivities": distance,
+        "loss": other.details.get("loss"),
+    }
     wide = np.maximum(
         closed_form.bar, np.where(gap > closed_form.bar + other.bar, gap + other.bar, 0.0)
     )

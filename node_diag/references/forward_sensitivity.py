@@ -165,9 +165,10 @@ def _solve_dop853(
     else:
         errors = [math.inf]
     if not all(error <= 1 for error in errors):
+        endless = "" if np.isfinite(s1).all() else ": they, or the derivative of f, are not finite"
         raise NoReferenceError(
             f"the sensitivity equations could not be solved from t = {t:.6g} to {end:.6g} "
-            f"at rtol {rtol:.0e}"
+            f"at rtol {rtol:.0e}{endless}"
         )
     return z1, s1, len(steps), h
 
@@ -225,7 +226,8 @@ def _linearize(system: Linearized, steps: list[Step]) -> None:
     k = np.empty_like(source)
     for i in range(STAGES):
         inner = start + h * np.tensordot(k[:, :i], A[i, :i], axes=([1], [0]))
-        k[:, i] = dz[:, i] @ inner + source[:, i]
+        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused below
+            k[:, i] = dz[:, i] @ inner + source[:, i]
     maps = h[:, None] * np.einsum("ws,nsij->nwij", np.stack([B, E5, E3]), k)
     for step, own in zip(steps, maps, strict=True):
         step.maps = own

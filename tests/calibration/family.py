@@ -4,7 +4,7 @@ Closed forms are evaluated in 60-digit arithmetic and differentiated there by ce
 with a step of 1e-20, which is right to forty digits. Van der Pol and Lotka–Volterra are solved by
 their Taylor recurrences in the same arithmetic. Networks are solved in 80-bit floating point by
 Gauss–Legendre collocation of order 20, all perturbations at once, and differentiated by differences
-of order 12 with a step of 1/1024 or 1/4096.
+of order 12 with a step of 1/1024 or less.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from torch import Tensor
 from node_diag import Problem
 
 DIGITS = 60
-SAME = 4e-15
-"""Relative: what 80-bit round-off, 1e-19 of the loss, leaves at a step of 1/4096, times ten."""
+STEPS = (1024, 4096, 16384, 65536)
+SAME = 1e-18
+"""Relative, times n: what 80-bit round-off, 1e-19 of the loss, leaves at a step of 1/n, times ten."""
 _REACH = 6
 _WEIGHTS = {
     k: Fraction((-1) ** (k + 1), k)
@@ -343,13 +344,19 @@ def _lagrange(c: list[mpmath.mpf], j: int) -> list[mpmath.mpf]:
 
 
 def _gradient(loss: Callable[[Long], Long], base: Long) -> Long:
-    """Differences by the longer of two steps, unless they differ by more than the shorter's round-off.
+    """Differences by the longest step that a shorter one does not contradict.
 
-    Where a network turns fast, the longer one leaves 1e-12.
+    Which it does by more than its own round-off. Where a network turns fast, 1/1024 leaves 1e-12,
+    and now and then 1e-4.
     """
-    long, short = (_differences(loss, base, np.longdouble(1) / n) for n in (1024, 4096))
-    gap = float(np.linalg.norm((long - short).astype(np.float64)))
-    return long if gap <= SAME * float(np.linalg.norm(short.astype(np.float64))) else short
+    found = _differences(loss, base, np.longdouble(1) / STEPS[0])
+    for n in STEPS[1:]:
+        shorter = _differences(loss, base, np.longdouble(1) / n)
+        gap = float(np.linalg.norm((found - shorter).astype(np.float64)))
+        if gap <= SAME * n * float(np.linalg.norm(shorter.astype(np.float64))):
+            break
+        found = shorter
+    return found
 
 
 def _differences(loss: Callable[[Long], Long], base: Long, h: np.longdouble) -> Long:

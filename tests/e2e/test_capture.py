@@ -259,6 +259,19 @@ def test_of_several_calls_in_one_loss_the_wanted_one_is_kept(node_diag, tmp_path
         assert done.returncode == 0, done.stderr
         record = json.loads((tmp_path / "out" / "report.json").read_text())
         assert record["problem"]["ts"] == [0.0, float(number)]
+        others = {1: "2 more such calls by then, which --call 2", 2: "another such call by then"}
+        assert others[number] in record["problem"]["description"]
+
+
+def test_a_thread_that_waits_for_the_end_of_the_script_is_not_waited_for(node_diag, tmp_path):
+    text = (
+        "import threading\nstop = threading.Event()\n"
+        "threading.Thread(target=stop.wait).start()\n"
+        f"{TWO}odeint(F(), y0, t)[1].sum().backward()\nstop.set()\n"
+    )
+    record, _ = _check_of(node_diag, tmp_path, text)
+    assert "call 1 of torchdiffeq.odeint" in record["problem"]["description"]
+    assert "more such" not in record["problem"]["description"]
 
 
 def test_the_parameters_are_those_of_the_call(node_diag, tmp_path):

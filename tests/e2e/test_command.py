@@ -164,6 +164,7 @@ def test_users_file_end_to_end(installed, user_file, tmp_path):
         (["check"], "there is nothing to check: name a PROBLEM"),
         (["compare", "a"], "missing argument 'new'. Run 'node-diag compare --help'."),
         (["check", "linear", "vanderpol"], "unexpected extra argument(s) (vanderpol)"),
+        (["check", "linear", "--max-slowdown", "2"], "beside a baseline's; add --baseline PATH"),
         (["list", "solver"], "'solver' is not one of 'problems', 'solvers'"),
     ],
 )

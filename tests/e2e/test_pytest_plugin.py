@@ -45,8 +45,13 @@ def loss(zs):
     return zs[-1].square().sum()
 
 
+@pytest.fixture
+def checked():
+    assert_gradients_match(Decay(), Z0, [0.0, 1.0], loss, method="direct", max_error=1e-2)
+
+
 @pytest.mark.gradients
-def test_right():
+def test_right(checked):
     report = assert_gradients_match(Decay(), Z0, [0.0, 1.0], loss, method="aca", max_error=1e-3)
     assert report.passed
 
@@ -92,7 +97,8 @@ def test_it_fails_names_the_tensor_and_lists_what_was_measured(project, workers)
     assert "ND205" in done.stdout  # autograd's derivative of f is what is wrong
     assert "gain" in done.stdout
     summary = done.stdout.partition("gradients (node-diag)")[2]
-    assert summary.count("pass ") == 5
+    assert summary.count("pass ") == 6
+    assert "direct on Decay  test_model.py::test_right" in summary  # in a fixture
     assert "torchdiffeq-adjoint on decay  test_model.py::test_of_a_problem[0.0001]" in summary
     assert "test_model.py::test_wrong" in summary
 

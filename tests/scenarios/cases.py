@@ -247,6 +247,10 @@ PAIRS: dict[str, tuple[Scenario, Scenario]] = {
         Scenario(decay(), {**ACA, "methods": ["{wrong}:without_k"]}),
         Scenario(decay(), {**ACA, "methods": ["{wrong}:with_k"]}),
     ),
+    "ND213": (
+        Scenario(decay(), {**ACA, "methods": ["{wrong}:other_loss"]}),
+        Scenario(decay(), {**ACA, "methods": ["{wrong}:with_k"]}),
+    ),
     "ND301": (
         Scenario(SQRT, ACA),
         Scenario(decay(), {**ACA, "reference": "fd"}),  # asked for

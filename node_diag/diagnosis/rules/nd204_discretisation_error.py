@@ -47,8 +47,9 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     options = setting(does) if does else finer(report)
     if does and "naive" in names:  # what finer steps add to it was not seen
         options["method"] = searched
+    what = steps.witness or "the discrete truth itself"
     yield rule.finding(
-        f"the discrete truth itself is {steps} away from the continuous one with these steps, "
+        f"{what} is {steps} away from the continuous truth with these steps, "
         f"most of the error of {', '.join(names)}{unproven}{proven}",
         f"{_advice(report, does)}: {command(report, **options)}",
         None,

@@ -1,10 +1,10 @@
 """f jumps on the trajectory.
 
 A switch (torch.where, a comparison, floor) changes the value of f at once. If the time alone
-decides, the gradient is defined, and an observation time at the switch lets the solver step onto
-it. If the state or a parameter decides, the sensitivities jump as well when the trajectory crosses
-(a saltation matrix), and autograd leaves that jump out: every method is then off by it, and so are
-the sensitivity equations.
+decides, the gradient is defined, at the price of rejected steps and of one step across the jump
+that is less accurate than its tolerance says. If the state or a parameter decides, the
+sensitivities jump as well when the trajectory crosses (a saltation matrix), and autograd leaves
+that jump out: every method is then off by it, and so are the sensitivity equations.
 
 Detected: an operation changes its branch between neighbouring points of the trajectory, and f has
 different values on both sides. Just past the jump, at the same time, f is evaluated with the state
@@ -52,7 +52,7 @@ def _decided(switch: Switch) -> tuple[str, str]:
             f"what decides was not found out in {switch.unjudged} intervals",
             "if it is the state or a parameter, autograd leaves out a jump of the sensitivities",
         )
-    return "the time decides", "an observation time there lets the solver step onto it"
+    return "the time decides", "the gradient is defined, but the step across it is less accurate"
 
 
 RULE = Rule("ND404", "warning", detect)

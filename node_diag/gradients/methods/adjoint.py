@@ -7,7 +7,7 @@ d(∂L/∂θ)/dt = −(∂f/∂θ)ᵀ a. z̄ is not z: where the forward flow co
 import torch
 from torch import Tensor
 
-from node_diag.errors import RunawayError, SolveError
+from node_diag.errors import NonFiniteError, RunawayError, SolveError
 from node_diag.field import Field
 from node_diag.gradients.base import Backward, Gradient, Setup, Tape
 from node_diag.gradients.trail import Trail
@@ -40,6 +40,9 @@ class Adjoint:
         result = Backward(Gradient(cotangents[0], tape.ts, {}))
         try:
             self._solve(tape, cotangents, result)
+        except NonFiniteError as error:
+            error.reconstruction = result.reconstruction
+            raise _of_derivative(tape, error) from error
         except SolveError as error:
             error.reconstruction = result.reconstruction
             raise
@@ -89,6 +92,24 @@ def _augmented(f: Field, n_state: int, params: list[Tensor]):  # noqa: ANN202 - 
         return torch.cat([dz.detach(), -vjp_z, *(-v.reshape(-1) for v in vjp_params)])
 
     return dynamics
+
+
+def _of_derivative(tape: Tape, error: NonFiniteError) -> NonFiniteError:
+    """The same error in other words, if it arose where f itself is finite."""
+    observed = {float(t): z for t, z in zip(tape.ts[1:], tape.solution.zs, strict=True)}
+    z = observed.get(error.t)
+    if z is None:
+        return error
+    with torch.no_grad():
+        value = tape.field(z.new_tensor(error.t), z)
+    if not bool(torch.isfinite(value).all()):
+        return error
+    found = NonFiniteError(
+        f"the derivative of f, or the gradient of the loss, is NaN or infinite at t = {error.t}",
+        error.t,
+    )
+    found.reconstruction = error.reconstruction
+    return found
 
 
 def _dot_f(f: Field, cotangent: Tensor, t: Tensor, z: Tensor) -> Tensor:

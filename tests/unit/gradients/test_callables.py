@@ -114,6 +114,7 @@ def test_tensors_arrays_lists_and_tuples_are_gradients():
         ((3.0, {"z0": [1.0, 2.0], "k": 1.0}), r"of shape \(2,\) for z0, which has shape \(1,\)"),
         (("x", {"z0": [1.0], "k": 1.0}), "its loss is a str"),
         ((3.0, {"z0": "x", "k": 1.0}), "its gradient for z0 is a str"),
+        ((3.0, {"z0": [1.0], "k": [1.0]}), r"of shape \(1,\) for k, which has shape \(\)"),
     ],
 )
 def test_what_is_no_gradient_is_told(returned, words):
@@ -134,6 +135,28 @@ def test_what_it_raises_and_what_it_changes_is_told():
         _run(raises)
     with pytest.raises(ProblemError, match="it changed the parameter k"):
         _run(changes)
+
+
+def test_what_it_does_to_z0_is_its_own_affair(tmp_path):
+    """It gets a z0 of its own in every call; whoever comes after it has the problem's."""
+    path = tmp_path / "mine.py"
+    path.write_text(
+        FILE
+        + """
+def careless(problem):
+    found = closed(problem)
+    problem.z0.mul_(3).requires_grad_()
+    return found
+""",
+        encoding="utf-8",
+    )
+    methods = [f"{path}:careless", f"{path}:closed", "aca"]
+    report = check(load("linear", {}), methods=methods, repeat=2)
+    # Formulas of float64; and aca at rtol 1e-5, whose error is a few hundred times that at most.
+    assert [m.status for m in report.methods] == ["ok", "ok", "ok"]
+    for method, most in zip(report.methods, (1e-14, 1e-14, 5e-3), strict=True):
+        assert method.errors.continuous.judged < most
+    assert report.findings == []
 
 
 def test_nan_is_no_gradient(tmp_path):
