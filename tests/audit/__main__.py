@@ -4,6 +4,7 @@ Writes docs/which_gradient.md. One process for each problem, each computing in o
 """
 
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -64,8 +65,8 @@ def methods():
     return sorted(names, key=lambda name: (METHODS.requires(name), name))
 
 
-def table(title, records, cell, note):
-    """One row for each method, one column for each problem."""
+def table(title, records, cell, note, known=None):
+    """One row for each method, one column for each problem, and what the truth is known to."""
     lines = [f"## {title}", "", note, "", "| method | " + " | ".join(records) + " |"]
     lines.append("|:--|" + "--:|" * len(records))
     for name in methods():
@@ -73,7 +74,22 @@ def table(title, records, cell, note):
             cell(next(m for m in r["methods"] if m["name"] == name), r) for r in records.values()
         ]
         lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
+    if known:
+        lines.append(
+            "| *±* | " + " | ".join(least_known(r, known) for r in records.values()) + " |"
+        )
     return "\n".join([*lines, ""])
+
+
+def least_known(record, pick):
+    """Largest uncertainty of an error beside 1 + error, which is how that of the truth enters."""
+    found = [pick(m) for m in record["methods"] if m["errors"]]
+    pairs = [
+        (number(e["uncertainty"]), number(e["relative_l2"] or 0.0))
+        for e in found
+        if e and e["uncertainty"] is not None
+    ]
+    return scientific(max((u / (1 + e) for u, e in pairs if math.isfinite(u + e)), default=0.0))
 
 
 def number(value):
@@ -127,15 +143,19 @@ def main():
     problems = "\n".join(f"- **{name}**: {what}" for name, (what, _) in PROBLEMS.items())
     text = HEAD.format(rtol=RTOL) + problems + "\n\n"
     text += table(
-        "Gradient error", records, error, "Against the continuous truth; a word is a failure."
-    )
+        "Gradient error", records, error,
+        "Against the continuous truth, e ± u (1 + e) with the u of the last row; a word is a failure.",
+        lambda m: m["errors"]["continuous"],
+    )  # fmt: skip
     text += "\n" + table(
         "Against its own steps", records, to_its_steps,
         "What the method itself adds: the distance from the derivative of the steps it took, their sizes held constant.",
+        lambda m: m["errors"].get("discrete"),
     )  # fmt: skip
     text += "\n" + table(
-        "dL/dt", records, in_times, "All times as one vector; – where a library gives none."
-    )
+        "dL/dt", records, in_times, "All times as one vector; – where a library gives none.",
+        lambda m: (m["errors"]["continuous"] or {}).get("times"),
+    )  # fmt: skip
     text += "\n" + table("Evaluations of f", records, evaluations, "Forward and backward together.")
     text += "\n" + table("Memory", records, peak, "Bytes alive at most, beyond the model's own.")
     PAGE.write_text(text)
