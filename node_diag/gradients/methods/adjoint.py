@@ -128,8 +128,8 @@ class _Watch:
         self.n_state, self.n_steps = n_state, 0
         self.forward_steps = tape.solution.n_accepted
         self.most = max(FEWEST, PATIENCE * self.forward_steps)
-        known = torch.cat([tape.z0.detach()[None], tape.solution.zs.detach()])
-        self.largest = float(known.abs().max())
+        known = (tape.z0.detach(), tape.solution.zs.detach())
+        self.largest = max(float(torch.linalg.vector_norm(z, ord=torch.inf)) for z in known)
 
     def __call__(self, t: float, aug_state: Tensor) -> None:
         """After every step.
@@ -140,7 +140,7 @@ class _Watch:
         self.n_steps += 1
         if self.n_steps <= self.most:
             return
-        size = float(aug_state[: self.n_state].abs().max())
+        size = float(torch.linalg.vector_norm(aug_state[: self.n_state], ord=torch.inf))
         if size > AWAY * self.largest > 0:
             raise RunawayError(
                 f"at t = {t:.6g} the reverse-time state is {size:.1e}, while neither z0 nor an "
