@@ -29,9 +29,9 @@ MOST_COLUMNS = 2_000
 """Forward sensitivities up to this D · (D + P), adjoint sensitivities beyond."""
 WORST = 1e-2
 """A relative uncertainty above this is no reference."""
-NUDGE, JITTER, FLOOR = 8.0, 4.0, 2.0
+NUDGE, JITTER, FLOOR, IMPLICIT_FLOOR = 8.0, 4.0, 2.0, 4.0
 """Ulps: by which z0 differs in the coarse solve, by which each step does if it is an implicit one,
-and in the round-off of a few operations."""
+and in the round-off of the few operations of a step, of which an implicit one has more."""
 EPS = float(np.finfo(np.float64).eps)
 CHAOTIC, BETWEEN = 1e-3, (1e-12, 3e-13)
 """Growth of an error of the fine solve from which more solves are made, and their tolerances."""
@@ -71,7 +71,8 @@ def sensitivity_reference(problem: Problem) -> Reference:
     with np.errstate(invalid="ignore"):  # what is not finite is refused below
         apart = np.max([np.abs(fine - other) for other in others], axis=0)
         # Round-off of a solve of N steps that does not amplify it grows like a few √N ulp.
-        floor = FLOOR * EPS * np.sqrt(max(steps)) * np.abs(fine)
+        ulps = IMPLICIT_FLOOR if stiff else FLOOR
+        floor = ulps * EPS * np.sqrt(max(steps)) * np.abs(fine)
         bar = np.concatenate([spread(apart[:-times]), spread(apart[-times:])])
         bar += floor + np.pad(solves[-1].cancellation, (fine.size - times, 0))
     details: dict[str, Any] = {

@@ -26,7 +26,7 @@ def problem(k=1.0):
     return Problem(lambda t, z: RATE * k * z, torch.ones(2, dtype=torch.float64), (0.0, 1.0),
                    lambda zs: (zs[-1] ** 2).sum(), name="own", params={"k": k})
 """
-SETTINGS = 16
+SETTINGS = 10
 SWEEP = ("sweep", "own.py", "--over", f"k=0.5:2:{SETTINGS}", "-m", "aca", "--report-dir")
 
 

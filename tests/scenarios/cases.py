@@ -132,11 +132,11 @@ class DetachedBackward(torch.autograd.Function):
 
 def lorenz(t1: float) -> Callable[[], Problem]:
     """From a point close to the attractor, so that the state itself does not grow."""
-    p = tensor(10.0, 28.0, 8 / 3)
+    linear = tensor(-10.0, 10.0, 0.0, 28.0, -1.0, 0.0, 0.0, 0.0, -8 / 3).reshape(3, 3)
+    turn = tensor(0.0, 0.0, 0.0, 0.0, 0.0, -1.0, 0.0, 1.0, 0.0).reshape(3, 3)
 
     def f(t: Tensor, z: Tensor) -> Tensor:
-        x, y, w = z
-        return torch.stack([p[0] * (y - x), x * (p[1] - w) - y, x * y - p[2] * w])
+        return linear @ z + z[0] * (turn @ z)
 
     return plain(f, tensor(-5.0, -5.0, 23.0), (0.0, t1), lambda zs: zs[-1].sum())
 
