@@ -55,6 +55,7 @@ class SolveError(Exception):
     Attributes:
         t: time at which the solve gave up.
         reconstruction: (t, z̄) of the steps a reverse-time solve had made by then.
+        hint: what may be the cause if it was the forward solve.
     """
 
     reason = "failed"
@@ -63,6 +64,7 @@ class SolveError(Exception):
         super().__init__(message)
         self.t = t
         self.reconstruction: list[tuple[float, list[float]]] = []
+        self.hint = ""
 
 
 class NonFiniteError(SolveError):

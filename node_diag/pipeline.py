@@ -187,7 +187,9 @@ def _forward(problem: Problem, setup: Setup, repeats: Repeatability) -> tuple[So
     except SolveError as error:
         if not repeats.all_repeats(str(problem.dtype).removeprefix("torch.")):
             raise ProblemError(NOISY.format(t=error.t)) from error
-        raise ProblemError(f"the forward solve failed ({error.reason}): {error}") from error
+        raise ProblemError(
+            f"the forward solve failed ({error.reason}): {error}{error.hint}"
+        ) from error
     with torch.no_grad():
         loss = float(problem.loss_of(solution.zs))
     if not math.isfinite(loss):

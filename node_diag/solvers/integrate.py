@@ -276,11 +276,13 @@ class _Run:
                 f"{self._first_bad(trial)}",
                 self._now(),
             )
-        raise StepUnderflowError(
+        error = StepUnderflowError(
             f"the step size underflowed at t = {self._now():.6g}: no step down to {abs(h):.1e} "
-            f"meets the tolerance{self._grown()}",
+            "meets the tolerance",
             self._now(),
         )
+        error.hint = self._grown()
+        raise error
 
     def _grown(self) -> str:
         """That the state runs away, of the ODE's own accord or because a loose solve left it."""
