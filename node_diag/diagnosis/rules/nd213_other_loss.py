@@ -4,7 +4,8 @@ A function of one's own that leaves out a mean, a weight or a term differentiate
 gradient may be wrong by the same factor, or right while what is logged beside it is not.
 
 Detected: the loss that a method of the user's returned is off by more than 1 % from that of an
-accurate solve, and from that of the check's own solve.
+accurate solve, and by ten times as much as that of the check's own solve, which tells how well a
+loss can be known that is nearly zero.
 
 What to do: compute the loss by the problem's own function, problem.loss(zs).
 """
@@ -16,6 +17,8 @@ from node_diag.diagnosis.metrics import NOTICEABLE
 from node_diag.diagnosis.rule import Rule
 from node_diag.records import Finding, MissingReference, Report
 
+WORSE = 10.0
+
 
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     """One finding for each method that solves by itself and is no library's."""
@@ -26,8 +29,8 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     for method in report.methods:
         if method.loss is None or method.own_steps is not None:
             continue
-        apart = min(_off(method.loss, truth), _off(method.loss, report.solution.loss))
-        if not apart > NOTICEABLE:
+        own = abs(report.solution.loss - truth)
+        if not abs(method.loss - truth) > max(NOTICEABLE * (abs(truth) or 1.0), WORSE * own):
             continue
         yield rule.finding(
             f"{method.name}: the loss it returned is {method.loss:.6g}, that of {where} is "
@@ -46,10 +49,6 @@ def _accurate(report: Report) -> tuple[float, str]:
     if isinstance(known, float):
         return known, "an accurate solve"
     return report.solution.loss, "the check's own solve"
-
-
-def _off(value: float, truth: float) -> float:
-    return abs(value - truth) / (abs(truth) or 1.0)
 
 
 RULE = Rule("ND213", "warning", detect)

@@ -42,7 +42,7 @@ class Adjoint:
             self._solve(tape, cotangents, result)
         except NonFiniteError as error:
             error.reconstruction = result.reconstruction
-            raise _of_derivative(tape, error) from error
+            raise _of_derivative(tape, error) from None
         except SolveError as error:
             error.reconstruction = result.reconstruction
             raise

@@ -84,5 +84,5 @@ def test_robertsons_problem_keeps_its_mass():
     assert found.details["solver"].startswith("Radau")
     exact = np.array([1, 1, 1, 0, 0, 0, 0, 0])
     assert np.linalg.norm(found.value - exact) <= np.linalg.norm(found.bar)
-    # 125 steps, each with a round-off of a few ulp: 3 √125 · 2.2e-16 · √3 is 1.3e-14.
+    # 125 steps, each with a round-off of a few ulp: 4 √125 · 2.2e-16 · √3 is 1.7e-14.
     assert np.linalg.norm(found.bar) < 1e-12
