@@ -13,7 +13,7 @@ from torch import Tensor
 from node_diag import records
 from node_diag.capturing.problem import problem_of
 from node_diag.capturing.watch import Watch, watching
-from node_diag.config import TOLERANCES, resolve
+from node_diag.config import ARGUMENT, TOLERANCES, resolve
 from node_diag.errors import ProblemError, UsageError
 from node_diag.field import Field, validate
 from node_diag.gradients.base import MethodRun, run
@@ -133,7 +133,7 @@ def check(
     for name in ("baseline", "max_slowdown", "ignore_config", "timeout"):
         if name in flags:
             raise UsageError(f"{name} is for the command only: check(...) writes and ends nothing")
-    resolved = resolve(flags, {}, None)
+    resolved = resolve(flags, {}, None, given=ARGUMENT)
     spec = problem.source.removeprefix("built-in ").removesuffix(":problem") or problem.name
     request = Request(problem, resolved.config, spec, problem.overrides, resolved.sources)
     with torch.random.fork_rng():  # the caller's random numbers go on as if nothing had happened

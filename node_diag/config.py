@@ -23,6 +23,8 @@ from node_diag.config_file import PROBLEMS, Entry, entries, read_file
 from node_diag.errors import UsageError
 from node_diag.registry import METHODS, OUTPUTS, SOLVERS, finding_codes, suggest
 
+FLAG, ARGUMENT = "flag", "argument"
+"""Where the options of a command and those of a call come from."""
 LISTS = ("methods", "gates", "max_grad_error", "report", "select", "ignore")
 """Options with several values; in the environment they are separated by commas."""
 FLAGS_ONLY = (
@@ -186,6 +188,11 @@ def _split(names: list[str]) -> list[str]:
     return [part.strip() for name in names for part in name.split(",") if part.strip()]
 
 
+def is_given(source: str) -> bool:
+    """Whether a value was given with the command or the call itself."""
+    return source.startswith((f"{FLAG} ", f"{ARGUMENT} "))
+
+
 class Resolved(BaseModel):
     """A configuration and the origin of every value that is not a default."""
 
@@ -198,6 +205,7 @@ def resolve(
     environment: Mapping[str, str],
     file: Path | None,
     entry: Entry | None = None,
+    given: str = FLAG,
 ) -> Resolved:
     """Flags over NODE_DIAG_* over the problem's entry over the file's other keys over defaults.
 
@@ -206,6 +214,7 @@ def resolve(
         environment: the process's environment.
         file: pyproject.toml, node-diag.yaml, or None.
         entry: what the file's ``problems`` says of the problem.
+        given: what the flags are called, where they are a call's arguments.
 
     Raises:
         UsageError: an unknown key or an impossible value, and where it came from.
@@ -219,10 +228,10 @@ def resolve(
         (table, name),
         (entry.options, f"{name}: {PROBLEMS}: {entry.name}") if entry else ({}, ""),
         (_from_environment(environment), "environment"),
-        ({key: value for key, value in flags.items() if value not in (None, [], ())}, "flag"),
+        ({key: value for key, value in flags.items() if value not in (None, [], ())}, given),
     ):
-        for given, value in layer.items():
-            key = _PLURAL.get(given, given)
+        for named, value in layer.items():
+            key = _PLURAL.get(named, named)
             _require_known(key, origin)
             values[key] = value
             sources[key] = _origin(key, origin)
@@ -238,8 +247,10 @@ def resolve(
 
 
 def _origin(key: str, origin: str) -> str:
-    if origin == "flag":
+    if origin == FLAG:
         return f"flag {flag_of(key)}"
+    if origin == ARGUMENT:
+        return f"argument {key}"
     if origin == "environment":
         return f"environment NODE_DIAG_{key.upper()}"
     return f"{origin}: {key}"

@@ -18,6 +18,7 @@ from node_diag.config import (
     SUGGESTED,
     Resolved,
     configured_problems,
+    is_given,
     process_environment,
     resolve,
 )
@@ -122,10 +123,10 @@ def _making(jobs: list[Job], spec: str | None, listed: bool, file: Path | None) 
     """
     job = jobs[0]
     sources = {k: v for k, v in job.resolved.sources.items() if k not in COMPARING}
-    is_flag = job.resolved.sources.get("baseline", "").startswith("flag ")
+    is_flag = is_given(job.resolved.sources.get("baseline", ""))
     if spec is not None and (is_flag or not listed):
         return command_line(job.spec, job.overrides, job.resolved.config, sources)
-    flags = {k: v for k, v in sources.items() if v.startswith("flag ") and spec is None}
+    flags = {k: v for k, v in sources.items() if is_given(v) and spec is None}
     named = ["--config", str(file)] if file else []
     return shlex.join(["node-diag", "check", *named, *options(job.resolved.config, flags)])
 

@@ -82,6 +82,7 @@ def _console(stream: TextIO, no_color: bool) -> Console:
     width = None if stream.isatty() or os.environ.get("COLUMNS") else WIDE
     plain = no_color or bool(os.environ.get("NO_COLOR"))
     forced = False if plain and not stream.isatty() else None
-    return Patient(
-        file=stream, no_color=plain or None, force_terminal=forced, highlight=False, width=width
-    )
+    return Patient(  # without a colour system there is neither bold nor dim
+        file=stream, color_system=None if plain else "auto", no_color=plain or None,
+        force_terminal=forced, highlight=False, width=width,
+    )  # fmt: skip

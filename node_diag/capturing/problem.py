@@ -121,7 +121,8 @@ def remarks_of(call: Call) -> dict[str, str]:
         found["solver"] = (
             f"the call's solver {call.method} is none of ours: the other methods use dopri5"
         )
-    for name, usual in (("rtol", 1e-7), ("atol", 1e-9)):
+    tolerances = () if own["solver"] in FIXED else (("rtol", 1e-7), ("atol", 1e-9))
+    for name, usual in tolerances:
         text = _text(call.arguments.get(name, usual))
         if text != _text(own[name]):
             found[name] = f"the call's {name} is {text}: the other methods use {own[name]:g}"

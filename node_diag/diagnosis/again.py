@@ -6,7 +6,14 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from node_diag.config import SUGGESTED, TOLERANCES, CheckConfig, flag_of, option_text
+from node_diag.config import (
+    SUGGESTED,
+    TOLERANCES,
+    CheckConfig,
+    flag_of,
+    is_given,
+    option_text,
+)  # fmt: skip
 from node_diag.records import ConfigRecord, Report
 from node_diag.registry import METHODS
 
@@ -62,7 +69,7 @@ def _line(config: ConfigRecord, options: dict[str, Any]) -> str:
     for name, followed in (("adjoint_rtol", config.rtol), ("adjoint_atol", config.atol)):
         if chosen[name] == followed:
             del chosen[name]  # it follows what the command says
-    configured = {key for key, origin in config.sources.items() if not origin.startswith("flag")}
+    configured = {key for key, origin in config.sources.items() if not is_given(origin)}
     words = ["node-diag", "check", config.problem, *_set(config)]
     for key, value in (chosen | options).items():
         if key not in options and _comes_by_itself(config, key, options):

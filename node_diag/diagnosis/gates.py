@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from node_diag.config import CheckConfig, option_text
+from node_diag.config import CheckConfig, is_given, option_text
 from node_diag.diagnosis.gate_metrics import METRICS, bad_times
 from node_diag.errors import UnmatchedGateError, UsageError
 from node_diag.records import Gate, MethodRecord, Verdict
@@ -41,9 +41,9 @@ def gate_specs(config: CheckConfig, sources: Mapping[str, str]) -> list[GateSpec
             leave out some that configured gates are on: those stay undecided.
     """
     found = _parsed(config, sources)
-    is_narrowed = _is_flag(sources.get("methods", ""))
+    is_narrowed = is_given(sources.get("methods", ""))
     for spec in found:
-        if spec.method in ("*", *config.labels) or (is_narrowed and not _is_flag(spec.source)):
+        if spec.method in ("*", *config.labels) or (is_narrowed and not is_given(spec.source)):
             continue
         raise UnmatchedGateError(
             f"the gate {spec.expression} (from {spec.source.removeprefix('flag ')}) is on "
@@ -60,10 +60,6 @@ def _parsed(config: CheckConfig, sources: Mapping[str, str]) -> list[GateSpec]:
     ]
     source = sources.get("gates", "gates")
     return limits + [parse_gate(text, source, config.labels) for text in config.gates]
-
-
-def _is_flag(source: str) -> bool:
-    return source.startswith("flag ")
 
 
 def parse_gate(text: str, source: str, own: Collection[str] = ()) -> GateSpec:

@@ -19,6 +19,8 @@ from node_diag.registry import FINDINGS, code_of
 
 SECOND_DERIVATIVES = "ND208"
 WRONG_DERIVATIVE = "ND205"
+OF_SEVERAL = (WRONG_DERIVATIVE, "ND209")
+"""Findings whose evidence names the methods that one cause makes wrong."""
 MOST_NAMED = 5
 
 
@@ -72,11 +74,11 @@ def diagnose(report: Report) -> list[Finding]:
 def accused(findings: Iterable[Finding]) -> set[str | None]:
     """Methods with an error in their gradient; one in their second derivatives is another thing.
 
-    Also those that are wrong because autograd does not give the derivative of f.
+    Also those that share their cause with others, as autograd that does not differentiate f.
     """
     errors = [f for f in findings if f.severity == "error" and f.code != SECOND_DERIVATIVES]
-    inherited = (f.evidence.get("methods", []) for f in errors if f.code == WRONG_DERIVATIVE)
-    return {f.method for f in errors}.union(*inherited)
+    several = (f.evidence.get("methods", []) for f in errors if f.code in OF_SEVERAL)
+    return {f.method for f in errors}.union(*several)
 
 
 def judged(error: ErrorRecord | ParameterError | None) -> float | None:

@@ -119,6 +119,8 @@ def _described(problem: Problem, leaf: Tensor) -> str:
                 if name.startswith("_"):
                     continue
                 held: Sequence[object] = value if isinstance(value, list | tuple) else [value]
+                if isinstance(value, dict):
+                    held = list(cast("dict[object, object]", value).values())
                 if any(isinstance(x, Tensor) and x.data_ptr() == leaf.data_ptr() for x in held):
                     return f"{f'{path}.' if path else ''}{name} ({shape})"
     return f"a tensor of {shape}"

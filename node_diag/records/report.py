@@ -70,7 +70,8 @@ class ConfigRecord(Record):
     """Those that were left out."""
     report: list[str] = []
     sources: dict[str, str] = {}
-    """Where a value that is not a default came from: "flag --rtol", "pyproject.toml: rtol", …"""
+    """Where a value that is not a default came from: "flag --rtol", "pyproject.toml: rtol", for a
+    call "argument rtol", …"""
 
 
 class ProblemRecord(Record):

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from node_diag import check
+from node_diag.outputs.verdict import headline
 from tests.scenarios.cases import SQRT, builtin, decay, plain, tensor
 
 OWN = """
@@ -42,6 +43,14 @@ def test_f(method):
     report = check(SQRT(), methods=[method], repeat=1)
     assert blamed(report, method).evidence["source"] == "f"
     assert not any(f.code == "ND102" for f in report.findings)
+
+
+def test_one_cause_is_one_finding():
+    report = check(SQRT(), methods=["aca", "naive", "direct"], repeat=1)
+    finding = blamed(report, None)
+    assert finding.evidence["methods"] == ["aca", "naive", "direct"]
+    assert finding.message.startswith("aca, naive, direct: ")
+    assert headline(report).title == "aca, naive and direct return wrong gradients"
 
 
 def test_the_loss():

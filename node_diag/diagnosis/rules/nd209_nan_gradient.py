@@ -24,31 +24,45 @@ from node_diag.records import Finding, MethodRecord, MissingReference, NanOrigin
 
 
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
-    """One finding for each method."""
+    """One finding for each cause: methods that f or the loss makes the same NaN for share one."""
+    shared: dict[tuple[object, ...], list[MethodRecord]] = {}
     for method in report.methods:
         times, origin = bad_times(method), method.nan_origin
         bad = [*_bad_tensors(method), *times]
         if not bad and (origin is None or method.status != "failed"):
             continue
-        what = f"{_some(bad)} {'is' if len(bad) == 1 else 'are'} not finite"
-        in_times = bool(bad) and bad == times
-        finding = rule.finding(
-            f"{method.name}: {what if bad else f'there is no gradient; {method.failure}'}"
-            f"{'' if in_times else _where(origin)}",
-            "look at how it differentiates in the times, and at √t or a norm that is zero there: "
-            + command(report, method=f"aca,{method.name}" if method.name != "aca" else "aca")
-            if in_times
-            else _advice(report, method),
-            method.name,
-            tensors=bad,
-            t=origin.t if origin else None,
-            step=origin.step if origin else None,
-            stage=origin.stage if origin else None,
-            inside_f=origin.inside_f if origin else None,
-            source=origin.source if origin else None,
-        )
-        harmless = in_times and not _known(report, method)
-        yield finding.model_copy(update={"severity": "warning"}) if harmless else finding
+        inherited = bad and origin is not None and origin.source != "method"
+        cause = (origin.source, *bad) if origin and inherited else (method.name,)
+        shared.setdefault(cause, []).append(method)
+    for methods in shared.values():
+        yield _finding(rule, report, methods)
+
+
+def _finding(rule: Rule, report: Report, methods: list[MethodRecord]) -> Finding:
+    """What is said of methods whose NaN has one cause; where it arises, of the first of them."""
+    method, names = methods[0], [method.name for method in methods]
+    times, origin = bad_times(method), method.nan_origin
+    bad = [*_bad_tensors(method), *times]
+    what = f"{_some(bad)} {'is' if len(bad) == 1 else 'are'} not finite"
+    in_times = bool(bad) and bad == times
+    finding = rule.finding(
+        f"{', '.join(names)}: {what if bad else f'there is no gradient; {method.failure}'}"
+        f"{'' if in_times else _where(origin)}",
+        "look at how it differentiates in the times, and at √t or a norm that is zero there: "
+        + command(report, method=f"aca,{method.name}" if method.name != "aca" else "aca")
+        if in_times
+        else _advice(report, method),
+        method.name if len(methods) == 1 else None,
+        methods=names,
+        tensors=bad,
+        t=origin.t if origin else None,
+        step=origin.step if origin else None,
+        stage=origin.stage if origin else None,
+        inside_f=origin.inside_f if origin else None,
+        source=origin.source if origin else None,
+    )
+    harmless = in_times and not any(_known(report, each) for each in methods)
+    return finding.model_copy(update={"severity": "warning"}) if harmless else finding
 
 
 def _some(names: list[str]) -> str:

@@ -26,7 +26,8 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
             more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
             yield rule.finding(
                 f"{method.name}: it gives no gradient at all, exactly 0, for "
-                f"{', '.join(names[:MOST_NAMED])}{more}, which have one",
+                f"{', '.join(names[:MOST_NAMED])}{more}, "
+                f"{'which has one' if len(names) == 1 else 'which have one'}",
                 _advice(report, method),
                 method.name,
                 tensors=names,

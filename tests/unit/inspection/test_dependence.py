@@ -95,9 +95,10 @@ def copied(module):
     return problem.to(torch.float64, torch.device("cpu"), copy=True).func
 
 
-def test_a_list_is_named():
+@pytest.mark.parametrize("hold", [lambda x: [x], lambda x: {0: x}], ids=["list", "dict"])
+def test_what_holds_it_is_named(hold):
     module = Plain()
-    module.scales = [torch.ones(1, dtype=torch.float64, requires_grad=True)]
+    module.scales = hold(torch.ones(1, dtype=torch.float64, requires_grad=True))
     module.forward = lambda t, z: module.net(z) * module.scales[0]
     assert inspect(module).unregistered == ["scales (shape (1,))"]
 
