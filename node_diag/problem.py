@@ -34,7 +34,8 @@ class Problem:
         loss: ``loss(zs)`` → scalar; zs are the states at ``ts[1:]``, stacked along a first axis
             (a tuple of such for a tuple state).
         name: what reports call it.
-        params: for a callable, the tensors it closes over, by name.
+        params: for a callable, the tensors it closes over, by name. They are made to require a
+            gradient: f reads these very tensors.
         exact: closed form ``exact(ts, z0, params)`` → states at ``ts[1:]``, differentiable in all
             three; its derivatives then serve as the reference gradient.
         description: one line for reports.

@@ -312,6 +312,14 @@ def test_what_the_others_do_otherwise_is_said(node_diag, tmp_path):
     assert record["config"]["dtype"] == "float32"
 
 
+def test_steps_of_a_fixed_size_have_no_tolerance(node_diag, tmp_path):
+    text = TWO.replace(".double()", "") + "odeint(F(), y0, t, method='rk4')[1].sum().backward()"
+    record, printed = _check_of(node_diag, tmp_path, text)
+    assert record["config"]["dtype"] == "float32"
+    assert record["config"]["step_size"] == 1.0
+    assert "the call's rtol" not in " ".join(printed.split())
+
+
 def test_a_module_of_a_package_and_its_arguments_as_they_were_typed(node_diag, tmp_path):
     package = tmp_path / "exp"
     package.mkdir()

@@ -88,6 +88,8 @@ def test_float32_is_split_into_precision_and_discretisation():
     # Rounding to 24 bits is 6e-8; over a few dozen stages it stays below 1e-5.
     assert 1e-9 < evidence["precision"] < 1e-5
     assert evidence["error"] <= 1.01 * (evidence["precision"] + evidence["discretisation"])
+    # A hundred times rtol is more than the error.
+    assert split.advice.startswith("the target of 0.1 is met as it is; below that, ")
 
 
 def test_a_jump_that_the_state_decides_has_no_continuous_truth():

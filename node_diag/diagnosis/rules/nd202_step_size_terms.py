@@ -54,7 +54,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
                 if other and total is not None and compared is not None
                 else ""
             )
-            + _split(method.step_size_terms)
+            + _split(method.step_size_terms, terms)
             + _cut(report),
             _advice(report, method),
             method.name,
@@ -92,7 +92,7 @@ def _cut(report: Report) -> str:
     return "; autograd does not see how f depends on t (ND207), so these terms are wrong themselves"
 
 
-def _split(terms: StepSizeTerms | None) -> str:
+def _split(terms: StepSizeTerms | None, total: float | None) -> str:
     """Where the terms enter, and whose sign they turn around."""
     if terms is None:
         return ""
@@ -100,6 +100,8 @@ def _split(terms: StepSizeTerms | None) -> str:
         f"; by the starting step {terms.start:.1e}, after rejected trials {terms.rejected:.1e}, "
         f"after accepted steps {terms.accepted:.1e}"
     )
+    if total is not None and terms.start + terms.rejected + terms.accepted > 2 * total:
+        text += ", which partly cancel"
     if terms.flipped:
         text += f"; they turn the sign of {', '.join(terms.flipped)} around"
     return text

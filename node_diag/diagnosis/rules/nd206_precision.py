@@ -41,6 +41,9 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         )
     else:
         advice = f"a smaller rtol removes it: {command(report, rtol=smaller)}"
+    target = report.recommendation.target if report.recommendation else 0.0
+    if total <= target:
+        advice = f"the target of {target:g} is met as it is; below that, {advice}"
     yield rule.finding(
         f"{method.name}: of its error of {off_truth(method)}, float32 rounding makes "
         f"{off_steps(method)} and discretisation {steps:.1e}; {main} dominates",
