@@ -50,11 +50,10 @@ def tasks(
         if suspects:
             precise = problem.to(torch.float64, torch.device("cpu"))
             found[ORIGIN] = partial(error_origin.inspect, precise, truth, suspects)
-        goal = min(target_error(config), NOTICEABLE)
         for outcome in _inaccurate(outcomes, setup, truth.value[:size]):
             found[f"{outcome.name}: tighter"] = partial(
                 adjoint_tolerance.inspect, (outcome.name, outcome.method), problem, setup, truth,
-                goal,
+                min(target_error(config), NOTICEABLE),
             )  # fmt: skip
     for outcome in outcomes:
         gradient = _gradient(outcome, size)

@@ -35,7 +35,9 @@ HALVINGS = (2, 1, -1)
 """Powers of two by which a fixed step is changed."""
 MOST_MEMORY = 256 * 2**20
 """Bytes of graph up to which keeping it is better than computing every step once more."""
-TIGHTEST = 1e-12
+TIGHTEST, LOOSEST = 1e-12, 0.1
+"""Relative tolerances that are tried. With more an error estimate says nothing, and a solve may run
+away, in ten thousand steps."""
 MOST_EVALUATIONS = 200_000
 """Of f that a candidate may take."""
 MORE_TRIES = 2
@@ -70,6 +72,8 @@ class Search:
         powers = DECADES if forward.tableau.adaptive else HALVINGS
         for power in powers:
             factor = (10.0 if forward.tableau.adaptive else 2.0) ** power
+            if power > 0 and forward.tableau.adaptive and forward.rtol * factor > LOOSEST:
+                continue
             if power > 0 or self._affordable(found[0], factor):
                 found.append(self._try(_scaled(self.problem, forward, factor)))
         found += self._tightened(forward, min(found, key=_tolerance))
@@ -103,6 +107,7 @@ class Search:
         factor = 1.0
         if first.error and math.isfinite(first.error) and first.error < 1:
             factor = min(100.0, target_error(self.config) / first.error / 2)
+        factor = min(factor, LOOSEST / forward.rtol)
         found = [self._try(_scaled(self.problem, forward, factor), name)]
         error = found[0].error
         if not found[0].met and error and math.isfinite(error) and error < 1:

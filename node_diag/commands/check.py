@@ -79,7 +79,7 @@ def check(  # noqa: PLR0913 - one parameter for each option
         float | None,
         typer.Option(
             help="Gradient error for which the cheapest setting is looked for. "
-            "[default: 100 rtol, or the tightest limit on gradient errors if smaller]"
+            "[default: 100 rtol, at most 0.01, or the tightest limit on gradient errors]"
         ),
     ] = None,
     dtype: Annotated[

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from node_diag.config import CheckConfig, is_given, option_text
 from node_diag.diagnosis.gate_metrics import METRICS, bad_times
+from node_diag.diagnosis.metrics import NOTICEABLE
 from node_diag.errors import UnmatchedGateError, UsageError
 from node_diag.records import Gate, MethodRecord, Verdict
 from node_diag.registry import METHODS, suggest
@@ -101,13 +102,13 @@ def parse_max_grad_error(text: str, source: str, own: Collection[str] = ()) -> G
 def target_error(config: CheckConfig) -> float:
     """Gradient error that a recommended setting has to meet.
 
-    Without ``--target-error`` a hundred times rtol, or the tightest gate on gradient errors where
-    that is smaller.
+    Without ``--target-error`` a hundred times rtol, but no more than a gradient may be off that is
+    called right; or the tightest gate on gradient errors where that is smaller.
     """
     if config.target_error is not None:
         return config.target_error
     limits = [g.limit for g in _parsed(config, {}) if g.metric == "grad_error" and g.limit > 0]
-    return min([100 * config.rtol, *limits])
+    return min([100 * config.rtol, NOTICEABLE, *limits])
 
 
 def _method(name: str, own: Collection[str]) -> str:

@@ -57,7 +57,7 @@ class ConfigRecord(Record):
     reference: str
     order: int = 1
     target_error: float | None = None
-    """Null: a hundred times rtol, or the tightest gate on gradient errors if smaller."""
+    """Null: a hundred times rtol, at most 1e-2, or the tightest gate on gradient errors."""
     dtype: str
     device: str
     seed: int
