@@ -22,9 +22,10 @@ from node_diag.config import CheckConfig, resolve
 from node_diag.errors import ProblemError, UsageError
 from node_diag.outputs.folder import put
 from node_diag.records.sweep import Sweep, SweepPoint
-from node_diag.registry import SOLVERS, is_file
+from node_diag.registry import SOLVERS
 from node_diag.session import Job
 from node_diag.sweep.axes import OPTIONS, Axis
+from node_diag.sweep.stamp import stamp
 
 CELLS, PLAN = "cells", "sweep.plan.json"
 """In a sweep's folder: the finished cells; what is swept, from the start."""
@@ -139,11 +140,12 @@ def begin(plan: Plan, folder: Path, told: Callable[[str], None], *, resume: bool
     Raises:
         UsageError: the folder holds something else, or a value cannot be used.
     """
-    grid, stamp, here = places(plan), _stamp(plan), str(Path.cwd())
+    grid, here = places(plan), Path.cwd()
     told(f"importing {plan.job.spec}")
     _try(grid[0])
+    known = stamp(plan.job.spec, plan.job.resolved.config.methods, here)
     _refuse_others(folder, resume=resume)
-    return Begun(plan, folder, grid, stamp, here)
+    return Begun(plan, folder, grid, known, str(here))
 
 
 def sweep(begun: Begun, told: Callable[[str], None], engine: Engine) -> Sweep:
@@ -256,16 +258,6 @@ def front(points: Sequence[SweepPoint]) -> Iterator[int]:
         if error < least:
             least = error
             yield i
-
-
-def _stamp(plan: Plan) -> str:
-    """What cells depend on besides their arguments: this version, and the files of the user."""
-    files = [plan.job.spec, *plan.job.resolved.config.methods]
-    paths = [
-        Path(name.rsplit(":", 1)[0] if ":" in name else name) for name in files if is_file(name)
-    ]
-    texts = [path.read_text(encoding="utf-8") for path in paths if path.is_file()]
-    return stamp_of(__version__, *texts)
 
 
 def _refuse_others(folder: Path, *, resume: bool) -> None:
