@@ -9,16 +9,16 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from node_diag import __version__
 from node_diag.builtins import builtin_names
 from node_diag.cells import FAILED, Cell, Engine, Store, run, stamp_of
-from node_diag.config import CheckConfig, resolve
+from node_diag.config import SUGGESTED, CheckConfig, Resolved, resolve
 from node_diag.errors import ProblemError, UsageError
 from node_diag.outputs.folder import put
 from node_diag.records.sweep import Sweep, SweepPoint
@@ -27,6 +27,10 @@ from node_diag.session import Job
 from node_diag.sweep.axes import OPTIONS, Axis
 from node_diag.sweep.stamp import stamp
 
+if TYPE_CHECKING:  # it imports torch, and --help does not
+    from node_diag.problem import Problem
+
+SWEPT = "flag --over"
 CELLS, PLAN = "cells", "sweep.plan.json"
 """In a sweep's folder: the finished cells; what is swept, from the start."""
 ADAPTIVE_ONLY = ("rtol", "atol", "max_step", "control", "adjoint_rtol", "adjoint_atol")
@@ -142,7 +146,8 @@ def begin(plan: Plan, folder: Path, told: Callable[[str], None], *, resume: bool
     """
     grid, here = places(plan), Path.cwd()
     told(f"importing {plan.job.spec}")
-    _try(grid[0])
+    plan = _suggested(plan, _try(grid[0]).settings)
+    grid = places(plan)
     known = stamp(plan.job.spec, plan.job.resolved.config.methods, here)
     _refuse_others(folder, resume=resume)
     return Begun(plan, folder, grid, known, str(here))
@@ -173,13 +178,23 @@ def sweep(begun: Begun, told: Callable[[str], None], engine: Engine) -> Sweep:
     return _gathered(plan, grid, points)
 
 
-def _try(place: Place) -> None:
+def _suggested(plan: Plan, settings: Mapping[str, Any]) -> Plan:
+    """The options that the problem comes with, where nobody asks for others or varies them."""
+    resolved = plan.job.resolved
+    asked = {**resolved.sources, **{axis.name: SWEPT for axis in plan.axes if axis.is_option}}
+    config = resolved.config.suggested(settings, asked)
+    own = {k: SUGGESTED for k, v in settings.items() if k not in asked and getattr(config, k) == v}
+    known = Resolved(config=config, sources={**own, **resolved.sources})
+    return replace(plan, job=replace(plan.job, resolved=known))
+
+
+def _try(place: Place) -> Problem:
     """Raise what is wrong with the problem before anything is run."""
     from node_diag.loader import load
 
     # What the module prints is not the result: stdout is for that alone.
     with contextlib.redirect_stdout(sys.stderr):
-        load(place.arguments["spec"], dict(place.arguments["overrides"]))
+        return load(place.arguments["spec"], dict(place.arguments["overrides"]))
 
 
 def _measure(what: str, folder: str, /, **arguments: Any) -> dict[str, Any]:

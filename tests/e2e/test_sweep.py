@@ -203,6 +203,34 @@ def test_a_module_that_prints_moves_and_keeps_state(node_diag, tmp_path):
     assert found["1e-3,1e-5"] == found["1e-5,1e-3"]
 
 
+TRAINING = """
+import torch
+from torchdiffeq import odeint_adjoint as odeint
+
+torch.manual_seed(0)
+f = torch.nn.Linear(2, 2)
+func = lambda t, y: f(y)
+y0 = torch.ones(2)
+odeint(func, y0, torch.tensor([0.0, 1.0]), rtol=1e-3, atol=1e-4, method="bosh3",
+       adjoint_params=tuple(f.parameters()))[1].sum().backward()
+"""
+
+
+def test_a_captured_call_brings_its_settings(node_diag, tmp_path):
+    (tmp_path / "train.py").write_text(TRAINING)
+    done = node_diag(
+        "sweep", "capture:train.py", "--over", "control=state,sensitivities", "-m", "aca", *ONE,
+        "--report-dir", "out", "-q",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "out" / "sweep.json").read_text())
+    # float32: ours is not run below ten of its roundings, which 1e-3 and 1e-4 are above.
+    wanted = {"solver": "bosh3", "rtol": 1e-3, "atol": 1e-4, "dtype": "float32"}
+    assert {name: record["options"][name] for name in wanted} == wanted
+    assert [point["status"] for point in record["points"]] == ["ok", "ok"]
+    assert "--dtype float32" in done.stdout
+
+
 def test_the_printed_commands_run_whatever_the_configuration(node_diag, tmp_path):
     """An option that the chosen solver refuses is left out, and a configured one said once."""
     (tmp_path / "node-diag.yaml").write_text("rtol: 1.0e-2\nmax_grad_error: ['1.0']\n")
