@@ -19,6 +19,8 @@ from node_diag.errors import LostEngineError, UsageError
 
 PATIENCE = "10s"
 """How long a scheduler may take to answer."""
+LOOK = 5.0
+"""Seconds after which it is noticed that no worker is left."""
 AHEAD, LEAST = 4, 64
 """Cells given to the scheduler for each thread of its workers, and at least, since workers come
 and go."""
@@ -65,12 +67,40 @@ def connected(
         client.wait_for_workers(workers)
         _agree(client)
         nthreads: Any = client.nthreads()  # a coroutine only of an asynchronous client
-        yield Engine(
-            f"the Dask scheduler at {address}",
-            start=lambda: _Pool(ClientExecutor(client, pure=False), study),
-            stop=lambda pool: pool.shutdown(wait=False),
-            at_once=max(AHEAD * sum(nthreads.values()), LEAST),
-        )
+        over = threading.Event()
+        gone = partial(told, f"{address} has no worker left; waiting for another")
+        threading.Thread(target=watch, args=(client.nthreads, gone, over), daemon=True).start()
+        try:
+            yield Engine(
+                f"the Dask scheduler at {address}",
+                start=lambda: _Pool(ClientExecutor(client, pure=False), study),
+                stop=lambda pool: pool.shutdown(wait=False),
+                at_once=max(AHEAD * sum(nthreads.values()), LEAST),
+            )
+        finally:
+            over.set()
+
+
+def watch(
+    workers: Callable[[], Any], gone: Callable[[], None], over: threading.Event, every: float = LOOK
+) -> None:
+    """Say once each time that nobody is left to compute; Dask waits for others for ever.
+
+    Args:
+        workers: those there are; raises OSError when the scheduler is gone, which others tell.
+        gone: told that there are none.
+        over: ends it.
+        every: seconds between two looks.
+    """
+    alone = False
+    while not over.wait(every):
+        try:
+            left = bool(workers())
+        except (OSError, RuntimeError):
+            return
+        if not left and not alone:
+            gone()
+        alone = not left
 
 
 class _Pool(Executor):
