@@ -22,6 +22,8 @@ class Call:
         made: how many such calls there had been when its gradient arrived.
         leaves: of a function, the tensors it closes over that require a gradient, by name.
         values: what they were.
+        computed: names of tensors that a module holds and that were computed from others; they are
+            parameters of the module that is kept.
         adjoint_params: names of the parameters it was told to differentiate; None: not told.
         cotangents: ∂L/∂y at all times, for every part of a tuple state, once they have arrived.
         autocast: (device type, dtype) it ran under, if any.
@@ -36,6 +38,7 @@ class Call:
     made: int = 0
     leaves: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     values: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+    computed: list[str] = field(default_factory=list[str])
     adjoint_params: list[str] | None = None
     cotangents: list[Tensor] = field(default_factory=list[Tensor])
     autocast: tuple[str, torch.dtype] | None = None

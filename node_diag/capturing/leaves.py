@@ -1,4 +1,4 @@
-"""The tensors a function closes over that require a gradient, and what they are called."""
+"""The tensors that f holds and that require a gradient, and what they are called."""
 
 from __future__ import annotations
 
@@ -14,8 +14,23 @@ DEEPEST = 2
 """Objects inside objects in which names are looked for."""
 
 
+def computed_by(module: nn.Module) -> dict[str, Tensor]:
+    """Attributes of a module and of those in it that were computed from other tensors, by name.
+
+    A context that an encoder made, say: it is in no ``.parameters()``.
+    """
+    return {
+        f"{path}.{name}" if path else name: value
+        for path, part in module.named_modules()
+        for name, value in vars(part).items()
+        if isinstance(value, Tensor) and value.requires_grad and not value.is_leaf
+    }
+
+
 def leaves_of(func: Any, t: Tensor, y: Any) -> dict[str, Tensor]:
-    """Leaf tensors that require a gradient and that ``func(t, y)`` depends on, by name.
+    """Tensors that require a gradient and that ``func(t, y)`` depends on, by name.
+
+    They are leaves of autograd's graph, or have a name in ``func`` and were computed before.
 
     Args:
         func: f, no module.
@@ -28,15 +43,20 @@ def leaves_of(func: Any, t: Tensor, y: Any) -> dict[str, Tensor]:
     found: dict[int, Tensor] = {}
     nodes: list[Any] = [part.grad_fn for part in parts if part.grad_fn is not None]
     seen: set[Any] = set()
+    named = list(_named(func, ""))
+    computed = {x.grad_fn: x for _, x in named if x.grad_fn is not None}
     while nodes:
         node = nodes.pop()
         if node in seen:
             continue
         seen.add(node)
+        if node in computed:
+            found[id(computed[node])] = computed[node]
+            continue
         if (leaf := getattr(node, "variable", None)) is not None:
             found[id(leaf)] = leaf
         nodes += [after for after, _ in node.next_functions if after is not None]
-    names = {id(tensor): name for name, tensor in reversed(list(_named(func, "")))}
+    names = {id(tensor): name for name, tensor in reversed(named)}
     called = {leaf: names.get(leaf, f"tensor_{i}") for i, leaf in enumerate(found)}
     return {called[leaf]: tensor for leaf, tensor in found.items()}
 
@@ -48,10 +68,15 @@ def _named(thing: Any, name: str, depth: int = 0) -> Iterator[tuple[str, Tensor]
     elif isinstance(thing, nn.Module):
         prefix = f"{name}." if name else ""
         yield from ((prefix + own, p) for own, p in thing.named_parameters())
-    elif depth <= DEEPEST:
+    elif depth <= DEEPEST and not _installed(thing):
         for inner, value in _held(thing):
             path = f"{name}.{inner}" if name and inner else name or inner
             yield from _named(value, path, depth + 1)
+
+
+def _installed(thing: Any) -> bool:
+    """Whether it is a library: to look at all that torch holds would warn of what is deprecated."""
+    return inspect.ismodule(thing) and "-packages" in str(getattr(thing, "__file__", ""))
 
 
 def _held(thing: Any) -> list[tuple[str, Any]]:

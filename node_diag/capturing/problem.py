@@ -67,6 +67,7 @@ def problem_of(call: Call, name: str) -> Problem:
                 f"call {call.number} of torchdiffeq.{call.name} in {name}, with the gradient that "
                 "arrived at its states in the first backward pass: the loss here is their product "
                 "with it, not the script's",
+                *_computed(call),
                 *_others(call),
                 *remarks.values(),
             ]
@@ -80,6 +81,17 @@ def problem_of(call: Call, name: str) -> Problem:
     found.call = call
     found.settings, found.remarks = settings_of(call), remarks
     return found
+
+
+def _computed(call: Call) -> list[str]:
+    """That some parameters are none of the script's."""
+    if not call.computed:
+        return []
+    one = len(call.computed) == 1
+    return [
+        f"{', '.join(call.computed)}, which the script computed before and f holds, "
+        f"{'is' if one else 'are'} checked as {'a parameter' if one else 'parameters'} of f"
+    ]
 
 
 def _others(call: Call) -> list[str]:

@@ -7,7 +7,7 @@ The first call whose result receives a gradient is kept: f, z0, the times, the s
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import register_multi_grad_hook
 
 from node_diag.capturing.call import Call
-from node_diag.capturing.leaves import leaves_of
+from node_diag.capturing.leaves import computed_by, leaves_of
 from node_diag.errors import UsageError
 
 NAMES = ("odeint", "odeint_adjoint")
@@ -151,7 +151,11 @@ def _keep(call: Call) -> None:
     """Hold on to the parameters as they are, and to which of them are differentiated."""
     given = call.arguments.get("adjoint_params")
     if isinstance(call.func, nn.Module):
-        named = dict(call.func.named_parameters())
+        computed = computed_by(call.func)
+        call.computed = list(computed)
+        named = {**dict(call.func.named_parameters()), **computed}
+        if computed and given is None:  # what torchdiffeq takes then are the module's parameters
+            given = tuple(call.func.parameters())
     else:
         named = leaves_of(call.func, call.t[0], call.y0)
         left = {id(p) for p in named.values()}
@@ -162,7 +166,7 @@ def _keep(call: Call) -> None:
     if given is not None:
         wanted = set(map(id, given))
         call.adjoint_params = [name for name, p in named.items() if id(p) in wanted]
-    call.func = _copy(call.func)
+    call.func = _copy(call.func, {name: named[name] for name in call.computed})
 
 
 def _autocast() -> tuple[str, torch.dtype] | None:
@@ -176,9 +180,22 @@ def _cut(x: Tensor) -> Tensor:
     return x.detach().clone()
 
 
-def _copy(func: Any) -> Any:
-    """A module as it is now; the module itself if it cannot be copied."""
+def _copy(func: Any, computed: Mapping[str, Tensor]) -> Any:
+    """A module as it is now; the module itself if it cannot be copied.
+
+    What it holds that was computed from other tensors is a parameter of the copy: ∂L/∂ of that is
+    what the script's gradient goes through.
+    """
+    if not isinstance(func, nn.Module):
+        return func
+    own = {id(x): nn.Parameter(_cut(x)) for x in computed.values()}
     try:
-        return copy.deepcopy(func) if isinstance(func, nn.Module) else func
+        found = copy.deepcopy(func, dict[int, Any](own))
     except Exception:
         return func
+    for name, tensor in computed.items():
+        owner, _, attribute = name.rpartition(".")
+        module = found.get_submodule(owner)
+        delattr(module, attribute)
+        module.register_parameter(attribute, own[id(tensor)])
+    return found

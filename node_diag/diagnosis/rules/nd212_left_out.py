@@ -1,6 +1,7 @@
 """A method gives a tensor no gradient at all, though it has one.
 
-A parameter that was left out of ``adjoint_params``, a detach() in a hand-written backward pass, a
+A parameter that was left out of ``adjoint_params``, a context that f holds and an encoder made (it
+is in no ``.parameters()``), a detach() in a hand-written backward pass, a
 key that a function does not compute: the optimizer never moves that tensor, and nothing says so.
 
 Detected: every entry that a method gives for a tensor is zero (its relative error is 1 exactly),
@@ -37,8 +38,9 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
 def _advice(report: Report, method: MethodRecord) -> str:
     if method.name == "captured":
         return (
-            "add them to adjoint_params of the call in the script, or leave adjoint_params out if "
-            f"f is a module: {command(report, method='torchdiffeq')}"
+            "add them to adjoint_params of the call in the script (of an f that is a module, its "
+            "own parameters are there if adjoint_params is left out); without an adjoint it is "
+            + command(report, method="torchdiffeq")
         )
     return (
         "name them among what the method differentiates, and look for a detach() on the way: "
