@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from node_diag import records
+from node_diag.capturing.leaves import computed_by, copy_of
 from node_diag.capturing.problem import problem_of
 from node_diag.capturing.watch import Watch, watching
 from node_diag.config import ARGUMENT, TOLERANCES, resolve
@@ -136,9 +138,11 @@ def check(
     resolved = resolve(flags, {}, None, given=ARGUMENT)
     spec = problem.source.removeprefix("built-in ").removesuffix(":problem") or problem.name
     request = Request(problem, resolved.config, spec, problem.overrides, resolved.sources)
+    drawn = random.getstate()  # which the first import of rich changes
     with torch.random.fork_rng():  # the caller's random numbers go on as if nothing had happened
         torch.manual_seed(resolved.config.seed)
         plain = run_check(request)
+    random.setstate(drawn)
     fields = {name: getattr(plain, name) for name in records.Report.model_fields}
     report = Report.model_construct(**fields)
     report.arrays.update(plain.arrays)
@@ -160,7 +164,8 @@ def check_model(
     """Check the gradient of a model as it is now: its parameters, device and dtype.
 
     Args:
-        func: f(t, z), a module or a function; it is left as it is.
+        func: f(t, z), a module or a function; it is left as it is. What a module holds that was
+            computed from other tensors (a context) is a parameter in the report.
         z0: initial state.
         ts: t0 and the times at which the loss looks at the state.
         loss: of the states at ``ts[1:]``.
@@ -174,6 +179,9 @@ def check_model(
     Raises:
         UsageError, ProblemError: an option or the model cannot be used.
     """
+    if isinstance(func, torch.nn.Module) and computed_by(func):
+        with suppress(Exception):  # what cannot be copied is refused, with the reason
+            func = copy_of(func)
     problem = Problem(
         func,
         z0,

@@ -131,7 +131,7 @@ def read_file(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     except Exception as error:
-        raise UsageError(f"{path} is not valid: {error}") from error
+        raise UsageError(f"{path} is not valid: {' '.join(str(error).split())}") from error
     if not isinstance(table, dict):
         raise UsageError(f"{path} must hold keys and values")
     pairs = cast("dict[Any, Any]", table)
@@ -139,18 +139,35 @@ def read_file(path: Path) -> dict[str, Any]:
 
 
 def find_file(start: Path) -> Path | None:
-    """node-diag.yaml or a pyproject.toml with a node-diag table, up to the repository root."""
+    """node-diag.yaml or a pyproject.toml with a node-diag table, up to the repository root.
+
+    Raises:
+        UsageError: a folder has both: the gates of one of them would be dropped in silence.
+    """
     for folder in (start, *start.parents):
-        yaml_file, toml_file = folder / "node-diag.yaml", folder / "pyproject.toml"
-        if yaml_file.is_file():
-            return yaml_file
-        if toml_file.is_file() and b"node-diag" in toml_file.read_bytes():
-            with suppress(Exception), toml_file.open("rb") as stream:
-                if "node-diag" in tomllib.load(stream).get("tool", {}):
-                    return toml_file
+        files = [folder / "node-diag.yaml", folder / "pyproject.toml"]
+        found = [path for path in files if path.is_file() and _is_ours(path)]
+        if len(found) > 1:
+            raise UsageError(
+                f"both {found[0]} and [tool.node-diag] in {found[1].name} beside it configure "
+                "node-diag: keep one of them, or name one with --config"
+            )
+        if found:
+            return found[0]
         if (folder / ".git").exists():
             return None
     return None
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file that is there is a configuration of node-diag."""
+    if path.suffix != ".toml":
+        return True
+    if b"node-diag" not in path.read_bytes():
+        return False
+    with suppress(Exception), path.open("rb") as stream:
+        return "node-diag" in tomllib.load(stream).get("tool", {})
+    return False
 
 
 def configuration_file(named: Path | None) -> Path | None:

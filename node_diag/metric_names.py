@@ -18,3 +18,9 @@ DESCRIPTIONS = {
     "forward_s": "seconds of the forward pass, the median of the repeats",
     "backward_s": "seconds of the backward pass, the median of the repeats",
 }
+
+COUNTED = (
+    *("nfe_forward", "nfe_backward", "n_steps_backward", "saved_bytes", "peak_bytes"),
+    "graph_depth",
+)
+"""Those that are whole numbers."""

@@ -229,7 +229,7 @@ def _checked_times(ts: Sequence[float] | Tensor) -> tuple[float, ...]:
     except (TypeError, ValueError) as error:
         raise ProblemError("ts must be a sequence of numbers (t0, ..., t1)") from error
     if len(times) < 2:
-        raise ProblemError(f"ts has {len(times)} entries; it needs at least (t0, t1)")
+        raise ProblemError(f"ts needs at least two entries (t0, t1); it has {len(times)}")
     if not all(math.isfinite(t) for t in times):
         raise ProblemError("ts contains NaN or infinity")
     steps = [later - earlier for earlier, later in itertools.pairwise(times)]

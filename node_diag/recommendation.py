@@ -40,7 +40,7 @@ TIGHTEST, LOOSEST = 1e-12, 0.1
 away, in ten thousand steps."""
 MOST_EVALUATIONS = 200_000
 """Of f that a candidate may take."""
-MORE_TRIES = 2
+MORE_TRIES = 3
 
 
 @dataclass

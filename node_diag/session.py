@@ -200,8 +200,10 @@ def examine(job: Job, progress: Progress, meanwhile: Callable[[], None] = lambda
             problem.name = job.name
         config = config.suggested(problem.settings, resolved.sources)
         torch.set_default_device(None)  # the module may have set one, which is not for our tensors
-        line = command_line(job.spec, overrides, config, resolved.sources)
         asked = resolved.sources
+        # A baseline knows a problem by the name that the configuration gives it.
+        own = {k: v for k, v in asked.items() if not (job.is_named and k in COMPARING)}
+        line = command_line(job.spec, overrides, config, own)
         changed = {k: v for k, v in problem.settings.items() if getattr(config, k) == v}
         sources = {**{k: problem.remarks.get(k, SUGGESTED) for k in changed}, **asked}
         request = Request(problem, config, job.spec, overrides, sources, line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 from collections.abc import Iterator
@@ -25,6 +26,22 @@ def computed_by(module: nn.Module) -> dict[str, Tensor]:
         for name, value in vars(part).items()
         if isinstance(value, Tensor) and value.requires_grad and not value.is_leaf
     }
+
+
+def copy_of(module: nn.Module) -> nn.Module:
+    """A module as it is now; what it holds that was computed from other tensors is a parameter.
+
+    The gradient in what those were computed from goes through the gradient in them.
+    """
+    computed = computed_by(module)
+    own = {id(x): nn.Parameter(x.detach().clone()) for x in computed.values()}
+    found = copy.deepcopy(module, dict[int, Any](own))
+    for name, tensor in computed.items():
+        owner, _, attribute = name.rpartition(".")
+        part = found.get_submodule(owner)
+        delattr(part, attribute)
+        part.register_parameter(attribute, own[id(tensor)])
+    return found
 
 
 def leaves_of(func: Any, t: Tensor, y: Any) -> dict[str, Tensor]:

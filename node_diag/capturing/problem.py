@@ -30,6 +30,8 @@ SOLVERS = {
 """torchdiffeq's name → ours."""
 
 
+TOLD = ("method", "options", "adjoint_method", "adjoint_options")
+MOST_SHOWN = 5
 FIXED = ("euler", "midpoint", "heun", "rk4")
 NO_TOLERANCE = 1e-12
 """What stands for a tolerance of zero."""
@@ -66,7 +68,8 @@ def problem_of(call: Call, name: str) -> Problem:
             [
                 f"call {call.number} of torchdiffeq.{call.name} in {name}, with the gradient that "
                 "arrived at its states in the first backward pass: the loss here is their product "
-                "with it, not the script's",
+                "with it, so what the script's own loss is off by at these states comes on top",
+                *_made(call),
                 *_computed(call),
                 *_others(call),
                 *remarks.values(),
@@ -81,6 +84,28 @@ def problem_of(call: Call, name: str) -> Problem:
     found.call = call
     found.settings, found.remarks = settings_of(call), remarks
     return found
+
+
+def _made(call: Call) -> list[str]:
+    """The arguments of the call that no option of a check stands for."""
+    told = {k: v for k, v in call.arguments.items() if k in TOLD and v is not None}
+    if call.adjoint_params is not None and "adjoint_params" in call.arguments:
+        told["adjoint_params"] = call.adjoint_params
+    if not told:
+        return []
+    return ["called with " + ", ".join(f"{name}={_shown(value)}" for name, value in told.items())]
+
+
+def _shown(value: Any) -> str:
+    """A value as it can be typed, of what is long its type."""
+    if isinstance(value, dict):
+        pairs = cast("dict[Any, Any]", value).items()
+        return "{" + ", ".join(f"{key!r}: {_shown(x)}" for key, x in pairs) + "}"
+    if isinstance(value, Tensor):
+        return f"{float(value):g}" if value.numel() == 1 else f"a tensor of {value.numel()}"
+    if isinstance(value, list) and len(cast("list[Any]", value)) > MOST_SHOWN:
+        return f"{len(cast('list[Any]', value))} tensors"
+    return repr(value) if isinstance(value, str | int | float | list) else type(value).__name__
 
 
 def _computed(call: Call) -> list[str]:

@@ -81,7 +81,7 @@ def _found(path: str) -> tuple[Path, str | None]:
 def _execute(script: Path, package: str | None, args: list[str], watch: Watch) -> None:
     """As ``python script args`` (of a package ``python -m``), up to the call that is wanted."""
     main = ModuleType("__main__")
-    main.__file__, main.__package__ = str(script), package
+    main.__file__, main.__package__ = str(script.absolute()), package  # as Python has it
     folder = str(Path.cwd() if package else script.parent.resolve())
     with ExitStack() as stack:
         stack.callback(os.chdir, Path.cwd())  # reports go where they were asked for

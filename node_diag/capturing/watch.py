@@ -6,9 +6,8 @@ The first call whose result receives a gradient is kept: f, z0, the times, the s
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from types import FunctionType
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import register_multi_grad_hook
 
 from node_diag.capturing.call import Call
-from node_diag.capturing.leaves import computed_by, leaves_of
+from node_diag.capturing.leaves import computed_by, copy_of, leaves_of
 from node_diag.errors import UsageError
 
 NAMES = ("odeint", "odeint_adjoint")
@@ -166,7 +165,9 @@ def _keep(call: Call) -> None:
     if given is not None:
         wanted = set(map(id, given))
         call.adjoint_params = [name for name, p in named.items() if id(p) in wanted]
-    call.func = _copy(call.func, {name: named[name] for name in call.computed})
+    if isinstance(call.func, nn.Module):
+        with suppress(Exception):  # then it is the module itself, as it will be
+            call.func = copy_of(call.func)
 
 
 def _autocast() -> tuple[str, torch.dtype] | None:
@@ -178,24 +179,3 @@ def _autocast() -> tuple[str, torch.dtype] | None:
 
 def _cut(x: Tensor) -> Tensor:
     return x.detach().clone()
-
-
-def _copy(func: Any, computed: Mapping[str, Tensor]) -> Any:
-    """A module as it is now; the module itself if it cannot be copied.
-
-    What it holds that was computed from other tensors is a parameter of the copy: ∂L/∂ of that is
-    what the script's gradient goes through.
-    """
-    if not isinstance(func, nn.Module):
-        return func
-    own = {id(x): nn.Parameter(_cut(x)) for x in computed.values()}
-    try:
-        found = copy.deepcopy(func, dict[int, Any](own))
-    except Exception:
-        return func
-    for name, tensor in computed.items():
-        owner, _, attribute = name.rpartition(".")
-        module = found.get_submodule(owner)
-        delattr(module, attribute)
-        module.register_parameter(attribute, own[id(tensor)])
-    return found

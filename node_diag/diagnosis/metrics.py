@@ -78,8 +78,10 @@ def worst_tensor(by_parameter: Mapping[str, ParameterError]) -> str | None:
     return max(known, key=lambda name: _nan_first(known[name]), default=None)
 
 
-def hidden(error: ErrorRecord | None) -> dict[str, ParameterError]:
+def hidden(error: ErrorRecord | None, least: float = WRONG) -> dict[str, ParameterError]:
     """Parts that are wrong for certain though the whole gradient is not, the worst first.
+
+    Wrong is what is off by more than ``least`` of its own size.
 
     A tensor whose gradient is a small part of the whole may be wrong without moving the norm of
     all. The truth must know it to a tenth: else it may as well be zero. Times are no part of that:
@@ -91,20 +93,20 @@ def hidden(error: ErrorRecord | None) -> dict[str, ParameterError]:
     wrong = {
         name: part
         for name, part in error.by_parameter.items()
-        if name not in TIMES and is_wrong(part) and (part.absolute_l2 or 0.0) > FLOOR * whole
+        if name not in TIMES and is_wrong(part, least) and (part.absolute_l2 or 0.0) > FLOOR * whole
     }
     return dict(sorted(wrong.items(), key=lambda pair: -(pair[1].relative_l2 or 0.0)))
 
 
-def is_wrong(part: ParameterError | None) -> bool:
-    """Whether one part is certainly off by more than a tenth of its own true gradient."""
+def is_wrong(part: ParameterError | None, least: float = WRONG) -> bool:
+    """Whether one part is certainly off by more than ``least`` of its own true gradient."""
     if part is None:
         return False
     relative, uncertainty = part.relative_l2, part.uncertainty
     if relative is None or uncertainty is None:
         return False
     # A truth known to u gives an error e that is known to u (1 + e).
-    return relative - uncertainty > WRONG and uncertainty <= KNOWN * (1 + relative)
+    return relative - uncertainty > least and uncertainty <= KNOWN * (1 + relative)
 
 
 def _times(g: Vector, r: Vector, bar: Vector) -> TimesError | None:

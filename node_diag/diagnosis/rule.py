@@ -15,7 +15,7 @@ from node_diag.records import (
     Report,
     Severity,
 )
-from node_diag.registry import FINDINGS, code_of
+from node_diag.registry import FINDINGS, METHODS, code_of
 
 SECOND_DERIVATIVES = "ND208"
 WRONG_DERIVATIVE = "ND205"
@@ -122,6 +122,11 @@ def stored(report: Report) -> MethodRecord | None:
             if method.name == name and method.status == "ok":
                 return method
     return None
+
+
+def is_own(report: Report, method: MethodRecord) -> bool:
+    """Whether a method is of a file of the person's own."""
+    return method.name not in METHODS.names()
 
 
 def candidates(report: Report) -> list[Candidate]:

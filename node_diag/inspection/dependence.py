@@ -118,12 +118,29 @@ def _described(problem: Problem, leaf: Tensor) -> str:
             for name, value in vars(module).items():
                 if name.startswith("_"):
                     continue
-                held: Sequence[object] = value if isinstance(value, list | tuple) else [value]
-                if isinstance(value, dict):
-                    held = list(cast("dict[object, object]", value).values())
-                if any(isinstance(x, Tensor) and x.data_ptr() == leaf.data_ptr() for x in held):
-                    return f"{f'{path}.' if path else ''}{name} ({shape})"
+                for place, x in _held(value):
+                    if isinstance(x, Tensor) and x.data_ptr() == leaf.data_ptr():
+                        return f"{f'{path}.' if path else ''}{name}{place} ({shape})"
     return f"a tensor of {shape}"
+
+
+def _held(value: object) -> list[tuple[str, object]]:
+    """What an attribute holds, and where in it; layers in a list by their parameters."""
+    if isinstance(value, dict):
+        pairs = [(f"[{key!r}]", x) for key, x in cast("dict[object, object]", value).items()]
+    elif isinstance(value, list | tuple):
+        pairs = [(f"[{i}]", x) for i, x in enumerate(cast("Sequence[object]", value))]
+    else:
+        return [("", value)]
+    return [
+        (f"{place}{inner}", y)
+        for place, x in pairs
+        for inner, y in (
+            [(f".{name}", p) for name, p in x.named_parameters()]
+            if isinstance(x, nn.Module)
+            else [("", x)]
+        )
+    ]
 
 
 def _uses_time(field: Field, points: list[tuple[float, Tensor]], times: list[float]) -> bool:

@@ -53,6 +53,11 @@ def count(value: int | float | None) -> str:
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
 
 
+def exact(value: int | float | None) -> str:
+    """A count as it can be typed: ``1310720``."""
+    return count(value).replace(",", "")
+
+
 def size(n_bytes: int | float | None) -> str:
     """Bytes in the largest unit that leaves at least one: ``512 B``, ``1.3 MiB``."""
     if n_bytes is None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torchdiffeq import odeint_adjoint
 
-from node_diag import capture, check
+from node_diag import capture, check, check_model
 from node_diag.errors import ProblemError
 
 DEMO = '''
@@ -354,3 +354,75 @@ def test_what_is_set_wrong_is_told(node_diag, script, arguments, words):
     done = node_diag("check", "capture:train.py", *arguments, "-q")
     assert done.returncode == 2
     assert words in done.stderr
+
+
+CONTEXT = """
+torch.manual_seed(0)
+encoder = torch.nn.Linear(3, 2).double()
+class F(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = torch.nn.Linear(2, 2).double()
+        self.context = None
+    def forward(self, t, y):
+        return torch.tanh(self.net(y) + self.context)
+f, t = F(), torch.tensor([0.0, 1.0]).double()
+f.context = encoder(torch.ones(3).double())
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "left_out"),
+    [
+        ("odeint_adjoint(f, torch.ones(2).double(), t)", True),
+        ("odeint_adjoint(f, torch.ones(2).double(), t, "
+         "adjoint_params=(*f.parameters(), f.context))", False),
+        ("odeint(f, torch.ones(2).double(), t)", False),
+    ],
+)  # fmt: skip
+def test_a_context_that_an_encoder_made(node_diag, tmp_path, call, left_out):
+    """torchdiffeq's adjoint returns no gradient for it, and the encoder is never trained."""
+    record, printed = _check_of(node_diag, tmp_path, f"{CONTEXT}{call}[1].sum().backward()")
+    found = [f for f in record["findings"] if f["severity"] == "error"]
+    assert [f["code"] for f in found] == (["ND212"] if left_out else [])
+    if left_out:
+        assert found[0]["evidence"]["tensors"] == ["context"]
+    assert "context, which the script computed before" in " ".join(printed.split())
+
+
+def test_a_function_that_closes_over_one(node_diag, tmp_path):
+    text = CONTEXT + (
+        "context = f.context\n"
+        "odeint(lambda t, y: torch.tanh(f.net(y) + context), torch.ones(2).double(), t)[1].sum()"
+        ".backward()"
+    )
+    record, _ = _check_of(node_diag, tmp_path, text)
+    # d tanh(Wy + b + c): the same in b as in c.
+    given = record["methods"][0]["gradient"]["params"]
+    assert given["context"] == pytest.approx(given["f.net.bias"], rel=1e-9)
+
+
+def test_a_live_model_with_a_context():
+    scope = {"torch": torch}
+    exec(CONTEXT, scope)
+    f = scope["f"]
+    before = f.context
+    report = check_model(f, torch.ones(2).double(), [0.0, 1.0], lambda zs: zs.sum(),
+                                   methods=["aca"], repeat=1)  # fmt: skip
+    assert "context" in report.method("aca").gradient.params
+    assert f.context is before
+
+
+def test_what_the_call_was_made_with_is_told(node_diag, tmp_path):
+    text = TWO + (
+        "odeint_adjoint(F(), y0, t, adjoint_method='rk4', adjoint_options={'step_size': 0.1})"
+        "[1].sum().backward()"
+    )
+    _, printed = _check_of(node_diag, tmp_path, text)
+    told = "called with adjoint_method='rk4', adjoint_options={'step_size': 0.1}"
+    assert told in " ".join(printed.split())
+
+
+def test_file_is_absolute_as_python_has_it(node_diag, tmp_path):
+    text = TWO + "assert __file__.startswith('/'), __file__\nodeint(F(), y0, t)[1].sum().backward()"
+    _check_of(node_diag, tmp_path, text)

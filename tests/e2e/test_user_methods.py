@@ -199,3 +199,49 @@ def test_a_derivative_in_an_observation_time_that_is_wrong_or_nan_is_found(file)
     # The limit is on z0 and the parameters, which are right; NaN passes nothing.
     assert verdicts == {"aca": "pass", "late": "pass", "undefined": "inconclusive"}
     assert not report.passed
+
+
+SMALL = """
+import torch
+from node_diag import Problem, gradient
+
+w = torch.tensor([3.0, -2.0], dtype=torch.float64)
+g = torch.tensor(1.0, dtype=torch.float64)
+
+
+def f(t, z):
+    return -w * z + 0.01 * g * torch.sin(z)
+
+
+problem = Problem(f, torch.ones(2, dtype=torch.float64), (0.0, 2.0), lambda zs: zs.sum(),
+                  params={"w": w, "g": g})
+
+
+def gradients(problem, factor):
+    found = gradient(problem, "direct", rtol=1e-8, atol=1e-8)
+    values = {**found.gradient.params, "z0": found.gradient.z0}
+    values["g"] = values["g"] * factor
+    return found.loss, values
+
+
+def right(problem):
+    return gradients(problem, 1.0)
+
+
+def small(problem):
+    return gradients(problem, 1.1)
+"""
+
+
+def test_a_small_tensor_of_a_function_is_held_against_its_own_truth(tmp_path):
+    """Ten per cent of a thousandth of the norm: the whole is right, and one parameter is not."""
+    path = tmp_path / "small.py"
+    path.write_text(SMALL)
+    mine = [f"{path}:right", f"{path}:small"]
+    report = check(load(str(path), {}), methods=["aca", *mine], rtol=1e-8, atol=1e-8, repeat=1)
+    assert report.method("small").errors.continuous.relative_l2 < 1e-2
+    finding = named(report, "ND211")
+    assert finding.method == "small"
+    # 1.1 of what is right to 1e-6, the tolerance times the growth of the solve.
+    assert finding.evidence["by_tensor"] == {"g": pytest.approx(0.1, abs=1e-4)}
+    assert "look at its formula" in finding.advice

@@ -33,7 +33,9 @@ CURED = 0.1
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     """One finding for the run: it is the grid that is wrong, not a method."""
     steps = accepted_steps(report)
-    names = explained(report, steps)
+    # The error control that was looked at is that of our steps.
+    own = {method.name for method in report.methods if method.own_steps is not None}
+    names = [name for name in explained(report, steps) if name not in own]
     if steps is None or not names or not blind(report, steps):
         return
     share, cured = growing_share(report), _resolving(report)

@@ -27,13 +27,13 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     """One finding for the run, and one for each library whose own steps are to blame."""
     steps = accepted_steps(report)
     every = explained(report, steps)
-    if steps is None or not every or blind(report, steps):
+    if steps is None or not every:
         return
     libraries = [m for m in report.methods if m.name in every and m.own_steps and m.discrete]
     for method in libraries:
         yield _of_library(rule, report, method)
     names = [name for name in every if all(name != m.name for m in libraries)]
-    if not names:
+    if not names or blind(report, steps):
         return
     does = cure(report, steps.off, lambda c: _same(report, c)) or better(report, steps.off)
     searched = report.recommendation.method if report.recommendation else ""

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 
 from node_diag.diagnosis.again import command, show
 from node_diag.diagnosis.gate_metrics import bad_times
-from node_diag.diagnosis.rule import Rule
+from node_diag.diagnosis.rule import Rule, is_own
 from node_diag.records import Finding, MethodRecord, MissingReference, NanOrigin, Report
 
 
@@ -31,8 +31,8 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         bad = [*_bad_tensors(method), *times]
         if not bad and (origin is None or method.status != "failed"):
             continue
-        inherited = bad and origin is not None and origin.source != "method"
-        cause = (origin.source, *bad) if origin and inherited else (method.name,)
+        inherited = origin is not None and origin.source != "method"
+        cause = (origin.source, bad == times) if origin and inherited else (method.name,)
         shared.setdefault(cause, []).append(method)
     for methods in shared.values():
         yield _finding(rule, report, methods)
@@ -40,13 +40,19 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
 
 def _finding(rule: Rule, report: Report, methods: list[MethodRecord]) -> Finding:
     """What is said of methods whose NaN has one cause; where it arises, of the first of them."""
-    method, names = methods[0], [method.name for method in methods]
-    times, origin = bad_times(method), method.nan_origin
-    bad = [*_bad_tensors(method), *times]
+    bad_of = {m.name: [*_bad_tensors(m), *bad_times(m)] for m in methods}
+    having = [m for m in methods if bad_of[m.name]]
+    method, names = (having or methods)[0], list(bad_of)
+    bad, origin = bad_of[method.name], method.nan_origin
     what = f"{_some(bad)} {'is' if len(bad) == 1 else 'are'} not finite"
-    in_times = bool(bad) and bad == times
+    without = [m.name for m in methods if not bad_of[m.name]]
+    if not bad:
+        what = f"there is no gradient; {method.failure}"
+    elif without:
+        what += f", and of {', '.join(without)} there is no gradient at all"
+    in_times = bool(bad) and bad == bad_times(method)
     finding = rule.finding(
-        f"{', '.join(names)}: {what if bad else f'there is no gradient; {method.failure}'}"
+        f"{', '.join(m.name for m in having or methods)}: {what}"
         f"{'' if in_times else _where(origin)}",
         "look at how it differentiates in the times, and at √t or a norm that is zero there: "
         + command(report, method=f"aca,{method.name}" if method.name != "aca" else "aca")
@@ -105,8 +111,13 @@ def _advice(report: Report, method: MethodRecord) -> str:
             "look for sqrt or a norm at zero, or 0/0 behind torch.where in the loss; the problem "
             f"is shown by {show(report)}"
         )
-    return "look at f there: sqrt or a norm at zero, 0/0 behind torch.where: " + command(
-        report, method="direct"
+    if source is None and is_own(report, method):  # a function, not looked into
+        return "look at how it computes that; what it should be is found by " + command(
+            report, method=f"aca,{method.name}"
+        )
+    return (
+        "look at f there: sqrt or a norm at zero, 0/0 behind torch.where; the problem is shown by "
+        + show(report)
     )
 
 

@@ -6,8 +6,9 @@ the whole. An optimiser that scales every parameter by itself (Adam) trains on i
 Detected: a parameter or z0 is off by more than 10 % of its own true gradient, which is known to
 10 % or better, while the whole is off by less; and by more than 1e-5 of the whole. Where the
 derivative of the accepted steps is off as much, it is discretisation, which every method that
-differentiates them has. And dL/dts of a method that does not differentiate the steps, where they
-themselves are right about it.
+differentiates them has. Of a function of your own, which nothing else holds against a truth tensor
+by tensor, from 1 % on, if that derivative is ten times as right. And dL/dts of a method that does
+not differentiate the steps, where they themselves are right about it.
 
 What to do: a tolerance that is tight enough for the small tensor, or a loss in which it counts. A
 method of your own: look at its formula for that tensor. A limit on METHOD.worst_tensor_error gates
@@ -17,12 +18,14 @@ on it.
 from collections.abc import Iterable, Mapping
 
 from node_diag.diagnosis.again import command
-from node_diag.diagnosis.metrics import WRONG, hidden, is_wrong
-from node_diag.diagnosis.rule import Rule, known, off_truth
+from node_diag.diagnosis.metrics import NOTICEABLE, WRONG, hidden, is_wrong
+from node_diag.diagnosis.rule import Rule, is_own, known, off_truth
 from node_diag.records import ErrorRecord, Finding, MethodRecord, ParameterError, Report
 
 ALIKE = 2.0
 """An error up to so many times that of the accepted steps is theirs."""
+CLEARLY = 0.1
+"""The error of the accepted steps in a tensor, relative to that of a function which is to blame."""
 FINER = 0.01
 """Tolerances that are advised, relative to those there are."""
 
@@ -45,6 +48,8 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     for method in report.methods:
         record = method.errors.continuous if method.errors else None
         found = hidden(record)
+        if is_own(report, method):
+            found = _alone(record, apart) | found
         if record is not None and record.times is not None and _in_times(method, apart):
             found["dL/dts"] = record.times
         own = {
@@ -59,6 +64,18 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
                 by_tensor=_sizes(own),
                 whole=record.relative_l2,
             )
+
+
+def _alone(record: ErrorRecord | None, apart: ErrorRecord | None) -> dict[str, ParameterError]:
+    """Tensors in which a function is off and the accepted steps are not."""
+    off = hidden(record, NOTICEABLE)
+    theirs = apart.by_parameter if apart else {}
+    return {
+        name: part
+        for name, part in off.items()
+        if name in theirs
+        and (theirs[name].relative_l2 or 0.0) < CLEARLY * (part.relative_l2 or 0.0)
+    }
 
 
 def _in_times(method: MethodRecord, apart: ErrorRecord | None) -> bool:
@@ -110,6 +127,10 @@ def _advice(report: Report, method: MethodRecord) -> str:
         }
         return "tighten the tolerances of its backward solve: " + command(
             report, method="adjoint", **tighter
+        )
+    if is_own(report, method):
+        return "look at its formula for that; what it should be is found by " + command(
+            report, method=f"aca,{method.name}"
         )
     return "compare with a method that holds the steps constant: " + command(
         report, method="aca" if method.name == "aca" else f"aca,{method.name}"

@@ -16,7 +16,7 @@ What to do: smooth the switch, or end the solve at the event and start another o
 from collections.abc import Iterable
 
 from node_diag.diagnosis.again import show
-from node_diag.diagnosis.rule import Rule
+from node_diag.diagnosis.rule import MOST_NAMED, Rule
 from node_diag.records import Finding, Report, Switch
 
 
@@ -28,10 +28,10 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         at = switch.times[0] if switch.moved_at is None else switch.moved_at
         decides, meaning = _decided(switch)
         yield rule.finding(
-            f"f jumps by {switch.jump:.1e} (relative) at t = {at:.4g} "
+            f"f jumps by {switch.jump:.1e} (relative) at t = {_when(switch, at)} "
             f"({switch.operation}; {decides}): {meaning}",
-            "smooth the switch, or solve up to it and start again from there; the problem is shown "
-            f"by {show(report)}",
+            "smooth the switch, or solve up to each and start again from there; the problem is "
+            f"shown by {show(report)}",
             None,
             operation=switch.operation,
             times=switch.times,
@@ -40,6 +40,13 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
             by_parameter=switch.by_parameter,
             unjudged=switch.unjudged,
         )
+
+
+def _when(switch: Switch, at: float) -> str:
+    """``1``, ``1, 1.7``, ``1, 1.7, 2.3, … (12 times)``: those that are noted."""
+    noted = [at, *(t for t in switch.times if t != at)][:MOST_NAMED]
+    more = f", … ({switch.crossings} times)" if switch.crossings > len(noted) else ""
+    return ", ".join(f"{t:.4g}" for t in noted) + more
 
 
 def _decided(switch: Switch) -> tuple[str, str]:

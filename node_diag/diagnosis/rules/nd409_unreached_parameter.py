@@ -49,10 +49,13 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
             parameters=read,
         )
     if found.unregistered:
+        one = len(found.unregistered) == 1
         yield rule.finding(
-            f"f uses {listed(found.unregistered)}, which requires a gradient but is not among the "
-            "module's parameters: no optimiser will change it",
-            "wrap it in nn.Parameter, or its list in nn.ParameterList; what is registered is "
+            f"f uses {listed(found.unregistered)}, which {'requires' if one else 'require'} a "
+            f"gradient but {'is' if one else 'are'} not among the module's parameters: no "
+            f"optimiser will change {'it' if one else 'them'}",
+            "register it: a tensor as nn.Parameter, those in a list or dict as nn.ParameterList or "
+            "nn.ParameterDict, layers as nn.ModuleList or nn.ModuleDict; what is registered is "
             f"shown by {look}",
             None,
             tensors=found.unregistered,

@@ -46,7 +46,7 @@ from tests.stubs import stock_report
         (
             {"gates": ["naive.grad_error<=0.001"]},
             {"max_grad_error": "pyproject.toml: max_grad_error"}, {"method": "aca"},
-            "node-diag check vanderpol --method aca --ignore-config",
+            "node-diag check vanderpol --method aca --exit-zero",
         ),
         (
             {"gates": ["aca.graph_depth<=9", "*.grad_error<=1"]}, {"gates": "pyproject.toml: gates"},

@@ -100,7 +100,15 @@ def test_what_holds_it_is_named(hold):
     module = Plain()
     module.scales = hold(torch.ones(1, dtype=torch.float64, requires_grad=True))
     module.forward = lambda t, z: module.net(z) * module.scales[0]
-    assert inspect(module).unregistered == ["scales (shape (1,))"]
+    assert inspect(module).unregistered == ["scales[0] (shape (1,))"]
+
+
+def test_layers_in_a_list_are_named():
+    module = Plain()
+    module.layers = [nn.Linear(2, 2).double()]
+    module.forward = lambda t, z: module.net(module.layers[0](z))
+    names = ["layers[0].weight (shape (2, 2))", "layers[0].bias (shape (2,))"]
+    assert sorted(inspect(module).unregistered) == sorted(names)
 
 
 def test_changes_behind_the_version_counter_are_seen():

@@ -43,7 +43,7 @@ def test_the_command_runs_the_cheapest_setting(stock):
     command = recommendation.rerun(stock)
     assert command.startswith("node-diag check vanderpol ")
     # The gate of its configuration is on aca, which is left out.
-    assert command.endswith("--method direct --ignore-config")
+    assert command.endswith("--method direct --exit-zero")
     other = stock.model_copy(deep=True)
     other.recommendation.candidates.append(
         Candidate(solver="tsit5", rtol=2e-6, atol=1e-7, control="sensitivities", error=1e-5,

@@ -30,7 +30,7 @@ def make(func=lambda t, z: -z, z0=Z0, ts=(0.0, 1.0), loss=lambda zs: zs.sum(), *
         ({"z0": torch.tensor([float("nan")])}, "NaN"),
         ({"z0": (Z0, Z0.float())}, "differ in dtype"),
         ({"z0": ()}, "empty tuple"),
-        ({"ts": (0.0,)}, "at least (t0, t1)"),
+        ({"ts": (0.0,)}, "at least two entries (t0, t1)"),
         ({"ts": (0.0, 1.0, 1.0)}, "strictly"),
         ({"ts": (0.0, 2.0, 1.0)}, "strictly"),
         ({"ts": (0.0, float("nan"))}, "NaN"),
