@@ -191,6 +191,8 @@ def validate(problem: Problem) -> None:
             if not hint and isinstance(error, TypeError | RuntimeError):
                 shapes = ", ".join(str(tuple(shape)) for shape in problem.layout.shapes)
                 hint = f"; it is called as f(t, z) with t of shape () and z of shape {shapes}"
+                if "positional argument" in str(error) and not isinstance(problem.func, nn.Module):
+                    hint += " and nothing else: it closes over the tensors of params"
             raise ProblemError(f"f of '{problem.name}' raised {said(error)} at t0{hint}") from error
         _check_value(problem, value)
         # An in-place operation counts the version up, also one that left 0 at 0; .data does not.

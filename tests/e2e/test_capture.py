@@ -423,6 +423,16 @@ def test_what_the_call_was_made_with_is_told(node_diag, tmp_path):
     assert told in " ".join(printed.split())
 
 
+def test_a_library_that_refuses_its_arguments_did_not_solve(node_diag, tmp_path):
+    text = TWO + (
+        "odeint_adjoint(F(), y0, t, rtol=torch.tensor([1e-3, 1e-6]).double())[1].sum().backward()"
+    )
+    record, printed = _check_of(node_diag, tmp_path, text)
+    assert record["methods"][0]["status"] == "failed"
+    assert "ND102" not in {f["code"] for f in record["findings"]}
+    assert "torchdiffeq raised" in " ".join(printed.split())
+
+
 def test_file_is_absolute_as_python_has_it(node_diag, tmp_path):
     text = TWO + "assert __file__.startswith('/'), __file__\nodeint(F(), y0, t)[1].sum().backward()"
     _check_of(node_diag, tmp_path, text)

@@ -197,3 +197,20 @@ def test_a_run_of_several_misses_what_the_baseline_had(node_diag, base, tmp_path
     assert "gone: the baseline has this problem" in done.stderr
     # One that was picked on purpose does not make the others missing.
     assert node_diag("check", "linear", "-q", "--report-dir", "one").returncode == 0
+
+
+def test_the_command_of_a_named_entry_runs_again(node_diag, tmp_path):
+    """Its baseline knows it by a name that the command does not give it."""
+    (tmp_path / "node-diag.yaml").write_text(
+        "{problems: [{problem: linear, name: bee, rtol: 1.0e-6}], methods: [aca], repeat: 1, "
+        "report: [json], baseline: base}"
+    )
+    assert node_diag("check", "-q", "--report-dir", "base").returncode == 0
+    done = node_diag("check", "bee", "-q", "--report-dir", "out")
+    assert done.returncode == 0, done.stdout
+    record = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert record["comparison"]["failed"] == 0
+    assert "--baseline" not in record["command"]
+    (tmp_path / "node-diag.yaml").unlink()
+    again = node_diag(*shlex.split(record["command"])[1:], "-q", "--report-dir", "again")
+    assert again.returncode == 0, again.stderr

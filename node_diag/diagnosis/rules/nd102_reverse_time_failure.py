@@ -15,8 +15,10 @@ from node_diag.diagnosis.again import command
 from node_diag.diagnosis.remedy import storing
 from node_diag.diagnosis.reverse_time import departure, evidence, outcome
 from node_diag.diagnosis.rule import Rule
+from node_diag.errors import SolveError
 from node_diag.records import Finding, Report
 
+REASONS = {error.reason for error in (SolveError, *SolveError.__subclasses__())}
 NOTHING = 1.0
 """Relative error of a gradient of zeros; having none is no better."""
 
@@ -24,7 +26,10 @@ NOTHING = 1.0
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     """One finding for each failed method that runs backward in time."""
     for method in report.methods:
-        if method.status == "failed" and method.reconstructs and method.nan_origin is None:
+        # A library that refuses its arguments has not come to a reverse-time solve.
+        solved = (method.failure or "").partition(": ")[0] in REASONS
+        failed = method.status == "failed" and method.reconstructs and solved
+        if failed and method.nan_origin is None:
             left = departure(report, method)
             why, options = storing(report, method, NOTHING)
             yield rule.finding(

@@ -29,10 +29,11 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         if origin is None or error is None or not MOST < origin.most < CANCELS:
             continue
         # Shares above one have others against them; together they are the error.
-        share = f"{origin.most:.0%}" if origin.most <= 1 else "all (other parts cancel)"
+        share = f"{origin.most:.0%}" if origin.most <= 1 else "all"
+        others = "" if origin.most <= 1 else "; other parts cancel each other"
         yield rule.finding(
             f"{method.name}: {share} of its error of {off_truth(method)} arises between "
-            f"t = {origin.start:.4g} and {origin.end:.4g}",
+            f"t = {origin.start:.4g} and {origin.end:.4g}{others}",
             "look at the trajectory and the steps there: " + command(report, method=method.name),
             method.name,
             start=origin.start,

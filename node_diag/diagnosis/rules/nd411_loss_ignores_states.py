@@ -16,6 +16,8 @@ from node_diag.diagnosis.again import show
 from node_diag.diagnosis.rule import Rule
 from node_diag.records import Finding, Report
 
+MEANT = "a loss of the last state alone means it; if this one does not, "
+
 
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     """One finding; no more than a note while other observation times count."""
@@ -41,8 +43,8 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     )
     finding = rule.finding(
         f"the loss does not depend on {which}: its derivative there is exactly zero",
-        "look for detach(), .item() or an index in the loss; the problem is shown by "
-        f"{show(report)}",
+        f"{MEANT if unused < total else ''}look for detach(), .item() or an index in the loss; the "
+        f"problem is shown by {show(report)}",
         None,
         unused=unused,
         total=total,
