@@ -78,7 +78,8 @@ COMPARISONS = (
     ),
     Comparison(
         "naive gradient / backprop through torchdiffeq's odeint", 0.6, gradients.naive_over_odeint,
-        "the graph of rejected trials and of the step-size control",
+        "what odeint's graph does not have: 40 rejected trials beside 128 steps (by itself 1.3 "
+        "times direct's row below), and the step-size control",
     ),
     Comparison(
         "direct gradient / backprop through torchdiffeq's odeint", 0.6,

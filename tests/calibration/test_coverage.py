@@ -5,8 +5,8 @@ import pytest
 from tests.calibration.family import cases
 from tests.calibration.measure import Sample, samples, shortfalls
 
-COUNT = 36
-"""Six of each kind; ``make calibration`` takes 240 and fails by the same bars."""
+COUNT = 24
+"""Four of each kind; ``make calibration`` takes 240 and fails by the same bars."""
 
 
 @pytest.fixture(scope="module")

@@ -81,14 +81,14 @@ def test_float32_is_split_into_precision_and_discretisation():
     z0 = torch.randn(4, 2, generator=torch.Generator().manual_seed(0))
     report = check(
         Problem(Relu(), z0, (0.0, 3.0), lambda zs: (zs**2).mean()), rtol=1e-3, repeat=1,
-        methods=["aca"],
+        methods=["aca"], target_error=0.1,
     )  # fmt: skip
     (split,) = [f for f in report.findings if f.code == "ND206"]
     evidence = split.evidence
     # Rounding to 24 bits is 6e-8; over a few dozen stages it stays below 1e-5.
     assert 1e-9 < evidence["precision"] < 1e-5
     assert evidence["error"] <= 1.01 * (evidence["precision"] + evidence["discretisation"])
-    # A hundred times rtol is more than the error.
+    # The error is 0.012, as measured; without a target of its own that is more than is wanted.
     assert split.advice.startswith("the target of 0.1 is met as it is; below that, ")
 
 

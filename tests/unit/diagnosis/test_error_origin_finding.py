@@ -6,7 +6,9 @@ from node_diag.diagnosis.rule import diagnose
 from tests.stubs import stock_report
 
 
-@pytest.mark.parametrize(("most", "said"), [(0.97, "97% of its error"), (1.09, "all (other parts")])
+@pytest.mark.parametrize(
+    ("most", "said"), [(0.97, "97% of its error"), (1.09, "adjoint: all of its error")]
+)
 def test_no_more_than_all(most, said):
     report = stock_report()
     report.method("adjoint").error_origin.most = most
