@@ -436,3 +436,25 @@ def test_a_library_that_refuses_its_arguments_did_not_solve(node_diag, tmp_path)
 def test_file_is_absolute_as_python_has_it(node_diag, tmp_path):
     text = TWO + "assert __file__.startswith('/'), __file__\nodeint(F(), y0, t)[1].sum().backward()"
     _check_of(node_diag, tmp_path, text)
+
+
+def test_the_steps_of_a_library_are_not_explained_by_ours(node_diag, tmp_path):
+    """bosh3 interpolates poorly at the end of its last step: an error that our steps have not."""
+    text = (
+        "torch.manual_seed(1)\n"
+        "net = torch.nn.Sequential(torch.nn.Linear(2, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))"
+        ".double()\n"
+        "class F(torch.nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.net = net\n"
+        "    def forward(self, t, y):\n"
+        "        return self.net(y)\n"
+        "t = torch.tensor([0.0, 1.0]).double()\n"
+        "odeint(F(), torch.ones(2).double(), t, rtol=1e-3, atol=1e-3, method='bosh3')[1]"
+        ".square().sum().backward()"
+    )
+    record, _ = _check_of(node_diag, tmp_path, text)
+    found = [(f["code"], f["method"]) for f in record["findings"]]
+    assert ("ND204", "captured-backprop") in found
+    assert "ND203" not in {code for code, _ in found}

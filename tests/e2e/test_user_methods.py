@@ -230,6 +230,10 @@ def right(problem):
 
 def small(problem):
     return gradients(problem, 1.1)
+
+
+def lost(problem):
+    return gradients(problem, float("nan"))
 """
 
 
@@ -245,3 +249,12 @@ def test_a_small_tensor_of_a_function_is_held_against_its_own_truth(tmp_path):
     # 1.1 of what is right to 1e-6, the tolerance times the growth of the solve.
     assert finding.evidence["by_tensor"] == {"g": pytest.approx(0.1, abs=1e-4)}
     assert "look at its formula" in finding.advice
+
+
+def test_a_nan_of_a_function_is_not_laid_to_f(tmp_path):
+    path = tmp_path / "small.py"
+    path.write_text(SMALL)
+    report = check(load(str(path), {}), methods=["aca", f"{path}:lost"], repeat=1)
+    finding = named(report, "ND209")
+    assert finding.evidence["tensors"] == ["g"]
+    assert finding.advice.startswith("look at how it computes that")

@@ -275,3 +275,10 @@ def test_evaluations_are_counted_in_the_field():
     for _ in range(3):
         f(torch.tensor(0.0, dtype=torch.float64), Z0)
     assert f.nfe == 3
+
+
+def test_a_function_that_wants_its_params_is_told_that_it_closes_over_them():
+    k = torch.tensor(1.0, dtype=Z0.dtype)
+    problem = make(func=lambda t, z, k: -k * z, params={"k": k})
+    with pytest.raises(ProblemError, match="it closes over the tensors of params"):
+        validate(problem)
