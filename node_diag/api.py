@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from node_diag import records
-from node_diag.capturing.leaves import computed_by, copy_of
+from node_diag.capturing.leaves import contexts_of, copy_of
 from node_diag.capturing.problem import problem_of
 from node_diag.capturing.watch import Watch, watching
 from node_diag.config import ARGUMENT, TOLERANCES, resolve
@@ -179,9 +179,10 @@ def check_model(
     Raises:
         UsageError, ProblemError: an option or the model cannot be used.
     """
-    if isinstance(func, torch.nn.Module) and computed_by(func):
-        with suppress(Exception):  # what cannot be copied is refused, with the reason
-            func = copy_of(func)
+    if isinstance(func, torch.nn.Module) and (
+        found := contexts_of(func, torch.as_tensor(ts[0]), z0)
+    ):
+        func = copy_of(func, found)
     problem = Problem(
         func,
         z0,

@@ -15,33 +15,59 @@ DEEPEST = 2
 """Objects inside objects in which names are looked for."""
 
 
-def computed_by(module: nn.Module) -> dict[str, Tensor]:
-    """Attributes of a module and of those in it that were computed from other tensors, by name.
+def contexts_of(module: nn.Module, t: Tensor, y: Any) -> dict[str, Tensor]:
+    """Attributes of a module, and of those in it, that were computed outside and that f reads.
 
-    A context that an encoder made, say: it is in no ``.parameters()``.
+    A context that an encoder made, say: it is in no ``.parameters()``. Not what f computes anew
+    each time (a weight that is normalised, a value it keeps): a copy of f is asked once.
     """
-    return {
+    held = {
         f"{path}.{name}" if path else name: value
         for path, part in module.named_modules()
         for name, value in vars(part).items()
         if isinstance(value, Tensor) and value.requires_grad and not value.is_leaf
     }
+    if not held:
+        return {}
+    try:
+        trial, own = _with_leaves(module, held)
+        with torch.random.fork_rng(), torch.enable_grad():
+            value = trial(t, y)
+            parts = value if isinstance(value, tuple | list) else (value,)
+            total = torch.stack([part.sum() for part in parts]).sum()
+        grads: Any = torch.autograd.grad(total, list(own.values()), allow_unused=True)
+    except Exception:  # it cannot be copied, or asked here: then it is taken as it is
+        return {}
+    read = {n for n, g in zip(own, grads, strict=True) if g is not None}
+    return {n: x for n, x in held.items() if n in read and _attribute(trial, n) is own[n]}
 
 
-def copy_of(module: nn.Module) -> nn.Module:
-    """A module as it is now; what it holds that was computed from other tensors is a parameter.
+def copy_of(module: nn.Module, contexts: dict[str, Tensor]) -> nn.Module:
+    """A module as it is now, in which some attributes are parameters.
 
     The gradient in what those were computed from goes through the gradient in them.
     """
-    computed = computed_by(module)
-    own = {id(x): nn.Parameter(x.detach().clone()) for x in computed.values()}
-    found = copy.deepcopy(module, dict[int, Any](own))
-    for name, tensor in computed.items():
+    found, own = _with_leaves(module, contexts)
+    for name, parameter in own.items():
         owner, _, attribute = name.rpartition(".")
         part = found.get_submodule(owner)
         delattr(part, attribute)
-        part.register_parameter(attribute, own[id(tensor)])
+        part.register_parameter(attribute, parameter)
     return found
+
+
+def _with_leaves(
+    module: nn.Module, held: dict[str, Tensor]
+) -> tuple[nn.Module, dict[str, nn.Parameter]]:
+    """A copy, and what is in the place of these tensors there."""
+    own = {name: nn.Parameter(x.detach().clone()) for name, x in held.items()}
+    memo: dict[int, Any] = {id(held[name]): leaf for name, leaf in own.items()}
+    return copy.deepcopy(module, memo), own
+
+
+def _attribute(module: nn.Module, name: str) -> Any:
+    owner, _, attribute = name.rpartition(".")
+    return getattr(module.get_submodule(owner), attribute)
 
 
 def leaves_of(func: Any, t: Tensor, y: Any) -> dict[str, Tensor]:

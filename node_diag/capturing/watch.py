@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import register_multi_grad_hook
 
 from node_diag.capturing.call import Call
-from node_diag.capturing.leaves import computed_by, copy_of, leaves_of
+from node_diag.capturing.leaves import contexts_of, copy_of, leaves_of
 from node_diag.errors import UsageError
 
 NAMES = ("odeint", "odeint_adjoint")
@@ -150,7 +150,7 @@ def _keep(call: Call) -> None:
     """Hold on to the parameters as they are, and to which of them are differentiated."""
     given = call.arguments.get("adjoint_params")
     if isinstance(call.func, nn.Module):
-        computed = computed_by(call.func)
+        computed = contexts_of(call.func, call.t[0], call.y0)
         call.computed = list(computed)
         named = {**dict(call.func.named_parameters()), **computed}
         if computed and given is None:  # what torchdiffeq takes then are the module's parameters
@@ -167,7 +167,7 @@ def _keep(call: Call) -> None:
         call.adjoint_params = [name for name, p in named.items() if id(p) in wanted]
     if isinstance(call.func, nn.Module):
         with suppress(Exception):  # then it is the module itself, as it will be
-            call.func = copy_of(call.func)
+            call.func = copy_of(call.func, {name: named[name] for name in call.computed})
 
 
 def _autocast() -> tuple[str, torch.dtype] | None:

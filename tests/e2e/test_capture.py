@@ -1,6 +1,7 @@
 """`node-diag capture`: a training script's own call, from a script that is not changed."""
 
 import json
+import warnings
 
 import pytest
 import torch
@@ -458,3 +459,26 @@ def test_the_steps_of_a_library_are_not_explained_by_ours(node_diag, tmp_path):
     found = [(f["code"], f["method"]) for f in record["findings"]]
     assert ("ND204", "captured-backprop") in found
     assert "ND203" not in {code for code, _ in found}
+
+
+class Keeping(torch.nn.Module):
+    """It keeps what it computed, and one of its weights is computed anew each time."""
+
+    def __init__(self):
+        super().__init__()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.net = torch.nn.utils.weight_norm(torch.nn.Linear(2, 2).double())
+
+    def forward(self, t, y):
+        self.last = self.net(y)
+        return torch.tanh(self.last)
+
+
+def test_what_f_computes_itself_is_no_context():
+    f, z0 = Keeping(), torch.ones(2).double()
+    f(torch.tensor(0.0), z0)
+    assert f.last.requires_grad
+    report = check_model(f, z0, [0.0, 1.0], lambda zs: zs.sum(), methods=["aca"], repeat=1)
+    names = {"net.bias", "net.weight_g", "net.weight_v"}
+    assert set(report.method("aca").gradient.params) == names
