@@ -61,28 +61,39 @@ def points(folder):
     return json.loads((folder / "sweep.json").read_text())["points"]
 
 
-def local(own):
-    done = subprocess.run(
-        [NODE_DIAG, *SWEEP, "here", "--workers", "1", "-q"], cwd=own, check=False,
-        capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return points(own / "here")
+def kept(folder):
+    """Finished cells, and when each was written."""
+    return {f.name: f.stat().st_mtime_ns for f in (folder / "cells" / "counts").iterdir()}
 
 
-def test_a_killed_worker_loses_and_doubles_nothing(own, elsewhere):
-    with cluster(elsewhere, 3) as (address, _, workers):
+def test_what_dies_loses_and_doubles_nothing(own, elsewhere):
+    """A worker, in whose place the other goes on; then the scheduler, and the sweep goes on here."""
+    with cluster(elsewhere, 2) as (address, scheduler, workers):
         process = begin(own, "there", "--scheduler", address)
         wait_for(4, own / "there", process)
         workers[0].send_signal(signal.SIGKILL)
-        left = SETTINGS - len(list((own / "there" / "cells" / "counts").glob("*.json")))
-        assert left > 0
+        assert len(kept(own / "there")) < SETTINGS
         _, said = process.communicate(timeout=300)
-    assert process.returncode == 0, said
-    told = Counter(re.findall(rf"counts: (\d+) of {SETTINGS} settings", said))
-    assert told == {str(n): 1 for n in range(1, SETTINGS + 1)}
-    assert len(list((own / "there" / "cells" / "counts").iterdir())) == SETTINGS
-    assert points(own / "there") == local(own)
+        assert process.returncode == 0, said
+        told = Counter(re.findall(rf"counts: (\d+) of {SETTINGS} settings", said))
+        assert told == {str(n): 1 for n in range(1, SETTINGS + 1)}
+        assert len(kept(own / "there")) == SETTINGS
+
+        process = begin(own, "cut", "--scheduler", address)
+        wait_for(2, own / "cut", process)
+        scheduler.kill()
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert f"error: the Dask scheduler at {address} is gone" in said
+    assert "--resume --report-dir cut" in said
+    assert "Traceback" not in said
+    before = kept(own / "cut")
+    assert 2 <= len(before) < SETTINGS
+    _, said = (again := begin(own, "cut", "--resume", "--workers", "1")).communicate(timeout=300)
+    assert again.returncode == 0, said
+    assert before.items() <= kept(own / "cut").items()
+    # The one by workers alone, the other for the most part here.
+    assert points(own / "there") == points(own / "cut")
 
 
 FRAGILE = OWN.replace(
@@ -118,25 +129,6 @@ def test_one_cluster_many_sweeps(own, elsewhere):
         assert losses(own, "b") == [first[0], None, first[2]]
         (dead,) = [p for p in points(own / "b") if p["status"] == "failed"]
         assert dead["failure"] == "its process was killed, each time it was tried"
-
-
-def test_a_lost_scheduler_loses_nothing_that_was_finished(own, elsewhere):
-    with cluster(elsewhere, 1) as (address, scheduler, _):
-        process = begin(own, "there", "--scheduler", address)
-        wait_for(2, own / "there", process)
-        scheduler.kill()
-        _, said = process.communicate(timeout=120)
-    assert process.returncode == 2
-    assert f"error: the Dask scheduler at {address} is gone" in said
-    assert "--resume --report-dir there" in said
-    assert "Traceback" not in said
-    kept = {f.name: f.stat().st_mtime_ns for f in (own / "there" / "cells" / "counts").iterdir()}
-    assert len(kept) >= 2
-    _, said = (again := begin(own, "there", "--resume", "--workers", "1")).communicate(timeout=300)
-    assert again.returncode == 0, said
-    for name, written in kept.items():
-        assert (own / "there" / "cells" / "counts" / name).stat().st_mtime_ns == written
-    assert points(own / "there") == local(own)
 
 
 @pytest.mark.parametrize(
