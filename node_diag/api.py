@@ -15,7 +15,8 @@ from node_diag import records
 from node_diag.capturing.leaves import contexts_of, copy_of
 from node_diag.capturing.problem import problem_of
 from node_diag.capturing.watch import Watch, watching
-from node_diag.config import ARGUMENT, TOLERANCES, resolve
+from node_diag.config import TOLERANCES
+from node_diag.config_sources import ARGUMENT, resolve
 from node_diag.errors import ProblemError, UsageError
 from node_diag.field import Field, validate
 from node_diag.gradients.base import MethodRun, run

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from node_diag import __version__
-from node_diag.config import CheckConfig, configured_problems, process_environment, resolve
+from node_diag.config import CheckConfig
 from node_diag.config_file import configuration_file
+from node_diag.config_sources import configured_problems, process_environment, resolve
 from node_diag.errors import NodeDiagError
 from node_diag.outputs.base import prepare
 

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from node_diag.config import resolve
+from node_diag.config_sources import resolve
 from node_diag.errors import NoReferenceError, ProblemError, SolveError, UsageError
 from node_diag.gradients.base import run
 from node_diag.gradients.lookup import method_of

@@ -14,7 +14,8 @@ from typing import Any
 
 from node_diag.baselines import Asked, Baseline, Baselines
 from node_diag.command_line import command_line, options, parse_assignments
-from node_diag.config import (
+from node_diag.config_file import CAPTURE, Entry, configuration_file, stem
+from node_diag.config_sources import (
     SUGGESTED,
     Resolved,
     configured_problems,
@@ -22,7 +23,6 @@ from node_diag.config import (
     process_environment,
     resolve,
 )
-from node_diag.config_file import CAPTURE, Entry, configuration_file, stem
 from node_diag.deadline import deadline
 from node_diag.diagnosis.gates import gate_specs
 from node_diag.errors import UsageError

@@ -6,14 +6,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from node_diag.config import (
-    SUGGESTED,
-    TOLERANCES,
-    CheckConfig,
-    flag_of,
-    is_given,
-    option_text,
-)  # fmt: skip
+from node_diag.config import TOLERANCES, CheckConfig, flag_of, option_text
+from node_diag.config_sources import SUGGESTED, is_given
 from node_diag.records import ConfigRecord, Report
 from node_diag.registry import METHODS
 

@@ -7,7 +7,8 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from node_diag.config import CheckConfig, is_given, option_text
+from node_diag.config import CheckConfig, option_text
+from node_diag.config_sources import is_given
 from node_diag.diagnosis.gate_metrics import METRICS, bad_times
 from node_diag.diagnosis.metrics import NOTICEABLE
 from node_diag.errors import UnmatchedGateError, UsageError

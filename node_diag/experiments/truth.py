@@ -28,7 +28,7 @@ def true_gradient(problem: Problem) -> tuple[list[float], float]:
 
 def recorded(problem: Problem, method: str, **options: Any) -> MethodRun:
     """A method's gradient with its reconstruction and trail, where it has them."""
-    from node_diag.config import resolve
+    from node_diag.config_sources import resolve
     from node_diag.gradients.base import run
     from node_diag.preparation import make_setup
     from node_diag.registry import METHODS

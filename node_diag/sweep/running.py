@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from node_diag import __version__
 from node_diag.builtins import builtin_names
 from node_diag.cells import FAILED, Cell, Engine, Store, run, stamp_of
-from node_diag.config import SUGGESTED, CheckConfig, Resolved, resolve
+from node_diag.config import CheckConfig
+from node_diag.config_sources import SUGGESTED, Resolved, resolve
 from node_diag.errors import ProblemError, UsageError
 from node_diag.outputs.folder import put
 from node_diag.records.sweep import Sweep, SweepPoint

@@ -11,7 +11,8 @@ from typing import Any
 from rich.console import Console
 
 from node_diag.command_line import command_line
-from node_diag.config import option_text, resolve
+from node_diag.config import option_text
+from node_diag.config_sources import resolve
 from node_diag.outputs.console import say, show_command, show_left_out, show_table
 from node_diag.outputs.formats.html import environment
 from node_diag.outputs.numbers import NOTHING, count, duration, limit, size, uncertain

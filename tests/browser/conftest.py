@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from node_diag.config import resolve
+from node_diag.config_sources import resolve
 from node_diag.loader import load
 from node_diag.outputs.base import render
 from node_diag.pipeline import Request, run_check

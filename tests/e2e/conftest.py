@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from node_diag.config import resolve
+from node_diag.config_sources import resolve
 from node_diag.loader import load
 from node_diag.pipeline import Request, run_check
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from node_diag.commands.check import check
-from node_diag.config import FLAGS_ONLY, CheckConfig, flag_of
+from node_diag.config import CheckConfig, flag_of
+from node_diag.config_sources import FLAGS_ONLY
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ("--repeat", "1", "--report", "json", "-q")

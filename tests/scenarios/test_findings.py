@@ -13,7 +13,7 @@ from typer.main import get_command
 
 from node_diag import check
 from node_diag.cli import app
-from node_diag.config import resolve
+from node_diag.config_sources import resolve
 from node_diag.diagnosis.again import COMMANDS
 from node_diag.diagnosis.rule import diagnose
 from node_diag.loader import load

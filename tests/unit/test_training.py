@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from node_diag.config import resolve
+from node_diag.config_sources import resolve
 from node_diag.errors import NonFiniteError, ProblemError
 from node_diag.gradients.methods.aca import METHOD as ACA
 from node_diag.gradients.methods.direct import METHOD as DIRECT

@@ -67,7 +67,7 @@ def measure(variable: str, value: int) -> dict[str, Any]:
 
 
 def _counted(method: str, variable: str, value: int) -> dict[str, float]:
-    from node_diag.config import resolve
+    from node_diag.config_sources import resolve
     from node_diag.measure.counting import count as counted
     from node_diag.preparation import make_setup
     from node_diag.registry import METHODS as REGISTRY
@@ -125,7 +125,7 @@ def _problem(n_layers: int, steepness: int) -> Any:
 
 def _reverse_error(method: str) -> float:
     """Of the state at t0, relative to the largest one; zero where it is stored."""
-    from node_diag.config import resolve
+    from node_diag.config_sources import resolve
     from node_diag.errors import SolveError
     from node_diag.experiments.truth import recorded
     from node_diag.loader import load

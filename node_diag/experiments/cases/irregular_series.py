@@ -51,7 +51,7 @@ def cells() -> list[Cell]:
 
 def measure(percent: int, method: str, seed: int) -> dict[str, Any]:
     """Train once; test on trajectories that were not seen, at all points."""
-    from node_diag.config import resolve
+    from node_diag.config_sources import resolve
     from node_diag.preparation import make_setup
     from node_diag.registry import METHODS as REGISTRY
     from node_diag.training import Schedule, fit

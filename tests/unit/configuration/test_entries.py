@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from node_diag.config import configured_problems, resolve
 from node_diag.config_file import stem
+from node_diag.config_sources import configured_problems, resolve
 from node_diag.errors import UsageError
 
 

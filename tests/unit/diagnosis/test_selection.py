@@ -2,7 +2,7 @@
 
 import pytest
 
-from node_diag.config import resolve
+from node_diag.config_sources import resolve
 from node_diag.diagnosis.rule import diagnose, is_wanted
 from node_diag.errors import UsageError
 from tests.stubs import stock_report

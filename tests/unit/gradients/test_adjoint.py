@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from node_diag import Problem
-from node_diag.config import resolve
+from node_diag.config_sources import resolve
 from node_diag.errors import RunawayError
 from node_diag.gradients.base import run
 from node_diag.gradients.methods import adjoint

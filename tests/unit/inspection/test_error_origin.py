@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from node_diag import Problem
-from node_diag.config import resolve
+from node_diag.config_sources import resolve
 from node_diag.gradients.base import run
 from node_diag.gradients.methods.aca import METHOD as ACA
 from node_diag.gradients.methods.adjoint import METHOD as ADJOINT

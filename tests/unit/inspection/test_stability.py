@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from node_diag import Problem
-from node_diag.config import resolve
+from node_diag.config_sources import resolve
 from node_diag.field import Field
 from node_diag.inspection import stability
 from node_diag.loader import load

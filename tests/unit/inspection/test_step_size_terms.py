@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from node_diag import Problem
-from node_diag.config import resolve
+from node_diag.config_sources import resolve
 from node_diag.gradients.base import run
 from node_diag.gradients.methods.direct import METHOD as DIRECT
 from node_diag.gradients.methods.naive import METHOD as NAIVE
