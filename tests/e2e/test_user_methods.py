@@ -89,6 +89,7 @@ def test_ten_percent_in_one_layer_are_caught_and_the_layer_is_named(file):
     assert "all of it in layers.2.weight" in finding.message
     # 1.1 is a rounded number and each product is rounded once: a few ulp.
     assert finding.evidence["by_tensor"] == {"layers.2.weight": pytest.approx(0.1, rel=1e-6)}
+    assert "ND211" not in {f.code for f in report.findings}  # the same tensor, named once
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ better; on steps so coarse that it is not, finer ones first. Tightening the adjo
 delays the departure but cannot prevent it.
 """
 
+import math
 from collections.abc import Iterable
 
 from node_diag.diagnosis.again import command
@@ -38,8 +39,8 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         compared = continuous(other) if other else None
         why, options = storing(report, method, error)
         finding = rule.finding(
-            f"{method.name}: {_state(path, how == 'exploded')}, and the gradient is off by "
-            f"{off_truth(method)}"
+            f"{method.name}: {_state(path, how == 'exploded')}, and the gradient is "
+            + (f"off by {off_truth(method)}" if math.isfinite(error) else "not finite")
             + (
                 f"; {other.name}, which stores the states, is off by {off_truth(other)}"
                 if other and compared is not None

@@ -127,6 +127,11 @@ def misses(report: Report, method: MethodRecord) -> bool:
     return bool(_off(report, record)) or _is_missed(report, record)
 
 
+def is_blamed(report: Report, method: MethodRecord) -> bool:
+    """Whether a method itself is called wrong by the continuous truth, with its tensors."""
+    return _unaccounted(report, method, accepted_steps(report))
+
+
 def _unaccounted(report: Report, method: MethodRecord, steps: Steps | None) -> bool:
     """Whether a method is wrong where neither its steps, nor its state, nor float32 say why."""
     path = method.reconstruction

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Mapping
 from node_diag.diagnosis.again import command
 from node_diag.diagnosis.metrics import NOTICEABLE, WRONG, hidden, is_wrong
 from node_diag.diagnosis.rule import Rule, is_own, known, off_truth
+from node_diag.diagnosis.rules.nd201_misses_discrete_truth import is_blamed
 from node_diag.records import ErrorRecord, Finding, MethodRecord, ParameterError, Report
 
 ALIKE = 2.0
@@ -46,6 +47,8 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
             whole=apart.relative_l2,
         )
     for method in report.methods:
+        if is_blamed(report, method):
+            continue  # ND201 names the tensors
         record = method.errors.continuous if method.errors else None
         found = hidden(record)
         if is_own(report, method):
