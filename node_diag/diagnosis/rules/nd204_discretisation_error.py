@@ -13,25 +13,28 @@ falls with the tolerance, and the setting is run: its error is in the finding. W
 not do, what did is advised.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from node_diag.diagnosis.accepted_steps import accepted_steps, explained, taken_by
 from node_diag.diagnosis.again import command
 from node_diag.diagnosis.remedy import better, cure, finer, fixed, seen, setting
-from node_diag.diagnosis.rule import Rule, candidates, continuous, off_truth
+from node_diag.diagnosis.rule import Rule, candidates, continuous, listed, off_truth
 from node_diag.diagnosis.rules.nd203_error_control_blind import blind
 from node_diag.records import Candidate, Finding, MethodRecord, Report
 
 
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
-    """One finding for the run, and one for each library whose own steps are to blame."""
+    """One finding for the run, and one for all libraries whose own steps are to blame alike."""
     steps = accepted_steps(report)
     every = explained(report, steps)
     if steps is None or not every:
         return
     libraries = [m for m in report.methods if m.name in every and m.own_steps and m.discrete]
+    alike: dict[str, list[MethodRecord]] = {}
     for method in libraries:
-        yield _of_library(rule, report, method)
+        alike.setdefault(f"{_count(method)} {taken_by(method, None)}", []).append(method)
+    for methods in alike.values():
+        yield _of_libraries(rule, report, methods)
     names = [name for name in every if all(name != m.name for m in libraries)]
     if not names or blind(report, steps):
         return
@@ -60,17 +63,25 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     )
 
 
-def _of_library(rule: Rule, report: Report, method: MethodRecord) -> Finding:
-    """Its steps are its own, so what was tried with ours says nothing of them."""
-    own, taken = method.own_steps, taken_by(method, None)
-    count = own.n_accepted if own else 0
+def _count(method: MethodRecord) -> int:
+    """How many steps a library accepted."""
+    return method.own_steps.n_accepted if method.own_steps else 0
+
+
+def _of_libraries(rule: Rule, report: Report, methods: Sequence[MethodRecord]) -> Finding:
+    """Their steps are their own, so what was tried with ours says nothing of them."""
+    first, names = methods[0], [m.name for m in methods]
+    taken, alone = taken_by(first, None), len(names) == 1
+    errors = f" of {off_truth(first)}" if alone else "s"
     return rule.finding(
-        f"{method.name}: the derivative of the {count} steps it accepted is {taken} away from the "
-        f"continuous truth, most of its error of {off_truth(method)}",
+        f"{listed(names)}: the derivative of the {_count(first)} steps "
+        f"{'it' if alone else 'each of them'} accepted is {taken} away from the continuous truth, "
+        f"most of {'its' if alone else 'their'} error{errors}",
         f"{'make the steps smaller' if fixed(report) else 'tighten the tolerance'}: "
-        f"{command(report, method=method.name, **finer(report))}",
-        method.name,
-        continuous_error=continuous(method),
+        f"{command(report, method=','.join(names), **finer(report))}",
+        first.name if alone else None,
+        **({} if alone else {"methods": names}),
+        continuous_error=continuous(first),
         error_of_its_steps=taken.off if taken else None,
     )
 
