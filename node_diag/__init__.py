@@ -42,7 +42,12 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'node_diag' has no attribute '{name}'")
-    return getattr(import_module(f"node_diag.{_HOMES[name]}"), name)
+    import random
+
+    drawn = random.getstate()  # rich draws a number when it is imported
+    home = import_module(f"node_diag.{_HOMES[name]}")
+    random.setstate(drawn)
+    return getattr(home, name)
 
 
 def __dir__() -> list[str]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from node_diag import records
-from node_diag.capturing.leaves import contexts_of, copy_of
+from node_diag.capturing.leaves import copy_of, held_by
 from node_diag.capturing.problem import problem_of
 from node_diag.capturing.watch import Watch, watching
 from node_diag.config import TOLERANCES
@@ -166,7 +166,9 @@ def check_model(
 
     Args:
         func: f(t, z), a module or a function; it is left as it is. What a module holds that was
-            computed from other tensors (a context) is a parameter in the report.
+            computed from other tensors (a context) is a parameter in the report; to a library it
+            is none, as in a call without ``adjoint_params``. What was computed from its own
+            parameters, once for many calls, is one in the place of those.
         z0: initial state.
         ts: t0 and the times at which the loss looks at the state.
         loss: of the states at ``ts[1:]``.
@@ -180,10 +182,11 @@ def check_model(
     Raises:
         UsageError, ProblemError: an option or the model cannot be used.
     """
-    if isinstance(func, torch.nn.Module) and (
-        found := contexts_of(func, torch.as_tensor(ts[0]), z0)
-    ):
-        func = copy_of(func, found)
+    contexts: dict[str, Tensor] = {}
+    if isinstance(func, torch.nn.Module):
+        held = held_by(func, torch.as_tensor(ts[0]), z0, func.parameters())
+        contexts = held.contexts
+        func = copy_of(func, held) if held.all else func
     problem = Problem(
         func,
         z0,
@@ -192,6 +195,7 @@ def check_model(
         name=type(func).__name__ if isinstance(func, torch.nn.Module) else "model",
         params=params,
     )
+    problem.contexts = tuple(contexts)
     return check(problem, methods, gates, **options)
 
 

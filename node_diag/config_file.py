@@ -110,6 +110,25 @@ def _checked_name(name: Any, where: str) -> str:
     return name
 
 
+def _yaml(text: str) -> Any:
+    """What YAML holds; that a key is there twice, of which the first would be lost, is an error."""
+    import yaml
+
+    class Once(yaml.SafeLoader):
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            keys: set[str] = set()
+            for key, _ in node.value:
+                if key.value in keys:
+                    raise yaml.MarkedYAMLError(
+                        problem=f"'{key.value}' is given twice", problem_mark=key.start_mark
+                    )
+                if isinstance(key, yaml.ScalarNode):
+                    keys.add(key.value)
+            return super().construct_mapping(node, deep)
+
+    return yaml.load(text, Once)
+
+
 def read_file(path: Path) -> dict[str, Any]:
     """The node-diag table of a pyproject.toml, or a whole YAML file.
 
@@ -123,9 +142,7 @@ def read_file(path: Path) -> dict[str, Any]:
             if table is None:
                 raise UsageError(f"{path} has no [tool.node-diag] table")
         else:
-            import yaml
-
-            table = yaml.safe_load(text) or {}
+            table = _yaml(text) or {}
     except UsageError:
         raise
     except OSError as error:

@@ -47,6 +47,8 @@ class Problem:
         call: the library's call it was captured from, see :mod:`.capturing.problem`.
         settings: options of a check that it comes with, where no others are asked for.
         remarks: of those, how they are not quite what it came from.
+        contexts: names in ``params`` of what a module holds that was computed from other tensors;
+            no library finds them among the module's parameters.
         computes_in: another precision than its own, see :mod:`.promotion`; None in its own.
 
     Raises:
@@ -81,6 +83,7 @@ class Problem:
         self.call: Any = None
         self.settings: dict[str, Any] = {}
         self.remarks: dict[str, str] = {}
+        self.contexts: tuple[str, ...] = ()
         self.arguments: dict[str, Any] = {}
         for what, function in (("func", func), ("loss", loss)):
             if isinstance(function, type):
@@ -174,7 +177,7 @@ class Problem:
         other.source, other.arguments = self.source, self.arguments
         other.overrides = self.overrides
         other.call, other.settings, other.remarks = self.call, self.settings, self.remarks
-        other.mutated = self.mutated
+        other.mutated, other.contexts = self.mutated, self.contexts
         other.computes_in = self.computes_in if dtype == self.dtype else dtype
         return other
 

@@ -24,6 +24,7 @@ class Call:
         values: what they were.
         computed: names of tensors that a module holds and that were computed from others; they are
             parameters of the module that is kept.
+        prepared: as ``computed``, from the module's own parameters, in whose place they are.
         adjoint_params: names of the parameters it was told to differentiate; None: not told.
         cotangents: ∂L/∂y at all times, for every part of a tuple state, once they have arrived.
         autocast: (device type, dtype) it ran under, if any.
@@ -39,6 +40,7 @@ class Call:
     leaves: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     values: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     computed: list[str] = field(default_factory=list[str])
+    prepared: list[str] = field(default_factory=list[str])
     adjoint_params: list[str] | None = None
     cotangents: list[Tensor] = field(default_factory=list[Tensor])
     autocast: tuple[str, torch.dtype] | None = None

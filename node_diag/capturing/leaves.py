@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,11 +16,38 @@ DEEPEST = 2
 """Objects inside objects in which names are looked for."""
 
 
-def contexts_of(module: nn.Module, t: Tensor, y: Any) -> dict[str, Tensor]:
+@dataclass(frozen=True)
+class Held:
+    """Tensors that a module holds, that were computed before it is called, and that it reads.
+
+    Attributes:
+        contexts: those that an encoder made, say: they are in no ``.parameters()``.
+        prepared: those computed from the module's own parameters, once for many calls: what arrives
+            at them arrives at those.
+        behind: names of the parameters that the module reads through ``prepared`` alone.
+    """
+
+    contexts: dict[str, Tensor]
+    prepared: dict[str, Tensor]
+    behind: list[str]
+
+    @property
+    def all(self) -> dict[str, Tensor]:
+        """Both kinds, by name."""
+        return self.contexts | self.prepared
+
+
+def held_by(module: nn.Module, t: Tensor, y: Any, own: Iterable[Tensor]) -> Held:
     """Attributes of a module, and of those in it, that were computed outside and that f reads.
 
-    A context that an encoder made, say: it is in no ``.parameters()``. Not what f computes anew
-    each time (a weight that is normalised, a value it keeps): a copy of f is asked once.
+    Not what f computes anew each time (a weight that is normalised, a value it keeps): a copy of f
+    is asked once.
+
+    Args:
+        module: f.
+        t: a time.
+        y: a state, or a tuple of parts; cut from any graph.
+        own: what is to be differentiated besides.
     """
     held = {
         f"{path}.{name}" if path else name: value
@@ -27,32 +55,57 @@ def contexts_of(module: nn.Module, t: Tensor, y: Any) -> dict[str, Tensor]:
         for name, value in vars(part).items()
         if isinstance(value, Tensor) and value.requires_grad and not value.is_leaf
     }
+    nothing = Held({}, {}, [])
     if not held:
-        return {}
+        return nothing
     try:
-        trial, own = _with_leaves(module, held)
+        trial, leaves = _with_leaves(module, held)
+        params = {n: p for n, p in trial.named_parameters() if p.requires_grad}
         with torch.random.fork_rng(), torch.enable_grad():
             value = trial(t, y)
             parts = value if isinstance(value, tuple | list) else (value,)
             total = torch.stack([part.sum() for part in parts]).sum()
-        grads: Any = torch.autograd.grad(total, list(own.values()), allow_unused=True)
+        asked = leaves | params
+        grads: Any = torch.autograd.grad(total, list(asked.values()), allow_unused=True)
     except Exception:  # it cannot be copied, or asked here: then it is taken as it is
-        return {}
-    read = {n for n, g in zip(own, grads, strict=True) if g is not None}
-    return {n: x for n, x in held.items() if n in read and _attribute(trial, n) is own[n]}
+        return nothing
+    read = {n for n, g in zip(asked, grads, strict=True) if g is not None}
+    kept = {n: x for n, x in held.items() if n in read and _attribute(trial, n) is leaves[n]}
+    known = set(map(id, own))
+    prepared = {n: x for n, x in kept.items() if set(sources_of(x)) <= known}
+    through = {leaf for x in prepared.values() for leaf in sources_of(x)}
+    behind = [n for n, p in module.named_parameters() if id(p) in through and n not in read]
+    return Held({n: x for n, x in kept.items() if n not in prepared}, prepared, behind)
 
 
-def copy_of(module: nn.Module, contexts: dict[str, Tensor]) -> nn.Module:
-    """A module as it is now, in which some attributes are parameters.
+def sources_of(tensor: Tensor) -> dict[int, Tensor]:
+    """The leaves it was computed from, by identity."""
+    found: dict[int, Tensor] = {}
+    nodes, seen = [tensor.grad_fn], set[Any]()
+    while nodes:
+        node: Any = nodes.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if (leaf := getattr(node, "variable", None)) is not None:
+            found[id(leaf)] = leaf
+        nodes += [after for after, _ in node.next_functions]
+    return found
+
+
+def copy_of(module: nn.Module, held: Held) -> nn.Module:
+    """A module as it is now, in which what it holds are parameters.
 
     The gradient in what those were computed from goes through the gradient in them.
     """
-    found, own = _with_leaves(module, contexts)
+    found, own = _with_leaves(module, held.all)
     for name, parameter in own.items():
         owner, _, attribute = name.rpartition(".")
         part = found.get_submodule(owner)
         delattr(part, attribute)
         part.register_parameter(attribute, parameter)
+    for name in held.behind:
+        found.get_parameter(name).requires_grad_(False)
     return found
 
 

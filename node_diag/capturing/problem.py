@@ -81,7 +81,7 @@ def problem_of(call: Call, name: str) -> Problem:
         with torch.no_grad():
             for leaf, value in call.values.items():
                 found.params[leaf].copy_(value)
-    found.call = call
+    found.call, found.contexts = call, tuple(call.computed)
     found.settings, found.remarks = settings_of(call), remarks
     return found
 
@@ -110,13 +110,18 @@ def _shown(value: Any) -> str:
 
 def _computed(call: Call) -> list[str]:
     """That some parameters are none of the script's."""
-    if not call.computed:
-        return []
-    one = len(call.computed) == 1
-    return [
-        f"{', '.join(call.computed)}, which the script computed before and f holds, "
-        f"{'is' if one else 'are'} checked as {'a parameter' if one else 'parameters'} of f"
-    ]
+    found: list[str] = []
+    for names, source, place in (
+        (call.computed, "the script computed before", ""),
+        (call.prepared, "was computed from parameters of f before", ", in the place of those"),
+    ):
+        if names:
+            one = len(names) == 1
+            found.append(
+                f"{', '.join(names)}, which {source} and f holds, {'is' if one else 'are'} checked "
+                f"as {'a parameter' if one else 'parameters'} of f{place}"
+            )
+    return found
 
 
 def _others(call: Call) -> list[str]:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import register_multi_grad_hook
 
 from node_diag.capturing.call import Call
-from node_diag.capturing.leaves import contexts_of, copy_of, leaves_of
+from node_diag.capturing.leaves import Held, copy_of, held_by, leaves_of, sources_of
 from node_diag.errors import UsageError
 
 NAMES = ("odeint", "odeint_adjoint")
@@ -149,14 +149,22 @@ def _replaced(function: Any, by: Callable[..., Any]) -> Generator[None]:
 def _keep(call: Call) -> None:
     """Hold on to the parameters as they are, and to which of them are differentiated."""
     given = call.arguments.get("adjoint_params")
+    held = Held({}, {}, [])
     if isinstance(call.func, nn.Module):
-        computed = contexts_of(call.func, call.t[0], call.y0)
-        call.computed = list(computed)
-        named = {**dict(call.func.named_parameters()), **computed}
-        if computed and given is None:  # what torchdiffeq takes then are the module's parameters
-            given = tuple(call.func.parameters())
+        # What torchdiffeq takes where it is not told.
+        own = tuple(call.func.parameters()) if given is None else given
+        held = held_by(call.func, call.t[0], call.y0, own)
+        call.computed, call.prepared = list(held.contexts), list(held.prepared)
+        named = {**dict(call.func.named_parameters()), **held.all}
+        if held.all:
+            given = (*own, *held.prepared.values())
     else:
         named = leaves_of(call.func, call.t[0], call.y0)
+        if given is not None:
+            told = set(map(id, given))
+            made = [x for x in named.values() if not x.is_leaf and sources_of(x).keys() <= told]
+            behind = {leaf for x in made for leaf in sources_of(x)}
+            given = (*(p for p in given if id(p) not in behind), *made)
         left = {id(p) for p in named.values()}
         others = [p for p in given or () if p.requires_grad and id(p) not in left]
         named |= {f"adjoint_params[{i}]": p for i, p in enumerate(others)}
@@ -167,7 +175,7 @@ def _keep(call: Call) -> None:
         call.adjoint_params = [name for name, p in named.items() if id(p) in wanted]
     if isinstance(call.func, nn.Module):
         with suppress(Exception):  # then it is the module itself, as it will be
-            call.func = copy_of(call.func, {name: named[name] for name in call.computed})
+            call.func = copy_of(call.func, held)
 
 
 def _autocast() -> tuple[str, torch.dtype] | None:

@@ -31,3 +31,17 @@ STORING = {
     ),
 }
 """How a library's users get the states stored, and the method that does."""
+
+_MORE = (
+    "name them in its adjoint_params besides f's own parameters (node_diag.capture() checks a call "
+    "that does), or call odeint",
+    "torchdiffeq",
+)
+_OWN_ONLY = "it differentiates the parameters of f alone, so take one that goes through the graph"
+LEFT_OUT = {
+    "torchdiffeq-adjoint": _MORE,
+    "torchdiffeq-seminorm": _MORE,
+    **dict.fromkeys(("torchode-backsolve", "torchode-joint-backsolve"), (_OWN_ONLY, "torchode")),
+    **dict.fromkeys(("torchdiffeqpack-aca", "torchdiffeqpack-mali"), (_OWN_ONLY, "direct")),
+}
+"""How a library's users get a gradient in what f holds and is not among its parameters."""

@@ -59,13 +59,13 @@ def storing(report: Report, method: MethodRecord, error: float) -> tuple[str, di
     how, name = STORING.get(method.name, ("", ""))
     for theirs in (m for m in report.methods if m.name == name and m.status == "ok"):
         off = continuous(theirs)
-        if off is not None and off < HALF * error:
+        if off is not None and _halves(off, error):
             why = f"{how}, which stores the trajectory and is off by {off_truth(theirs)} here"
             return why, {"method": name}
     other = stored(report)
     off = continuous(other) if other else None
-    if other is not None and (off is None or off < HALF * error):
-        if how:
+    if other is not None and (off is None or _halves(off, error)):
+        if how and all(m.name != name for m in report.methods):
             return f"{how}, which stores the trajectory as {other.name} does", {"method": name}
         return "train with a method that stores the trajectory", {"method": other.name}
     found = better(report, error)
@@ -97,6 +97,11 @@ def finer(report: Report) -> dict[str, Any]:
         "rtol": float(f"{report.config.rtol / 100:.1e}"),
         "atol": float(f"{report.config.atol / 100:.1e}"),
     }
+
+
+def _halves(off: float, error: float) -> bool:
+    """Whether an error is half of another at most; one that is no number counts as all of it."""
+    return off < HALF * (error if math.isfinite(error) else 1.0)
 
 
 def _error(candidate: Candidate) -> float:

@@ -178,6 +178,11 @@ def _in_times(given: Mapping[str, Any], count: int) -> Tensor | None:
 def _like(name: str, given: Mapping[str, Any], like: Tensor) -> Tensor:
     if name not in given:
         raise ProblemError(f"it returned no gradient for {name}; {SHAPE}")
+    if given[name] is None:
+        raise ProblemError(
+            f"it returned None for {name}; where there is no gradient, return zeros of shape "
+            f"{tuple(like.shape)}"
+        )
     value = _tensor(name, given[name])
     flat = name in ("z0", "ts")  # z0's may come as one vector, of a tuple state it has to
     if value.numel() != like.numel() or not (flat or value.ndim == 0 or value.shape == like.shape):

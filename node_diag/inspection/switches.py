@@ -55,7 +55,11 @@ class Crossing(NamedTuple):
 
 
 def inspect(problem: Problem, tableau: Tableau, solution: Solution) -> list[Switch]:
-    """One entry for each operation that changes its branch along the forward trajectory."""
+    """What changes its branch along the forward trajectory.
+
+    One entry for all operations of a name that do the same: a jump that the time decides is another
+    thing than one that the state decides.
+    """
     path = ForwardPath(problem, tableau, solution)
     if not path.pattern(path.times[0]):
         return unnamed_jumps(path, set())
@@ -74,11 +78,15 @@ def inspect(problem: Problem, tableau: Tableau, solution: Solution) -> list[Swit
                 stepping.add(before)
     suspicious = sum(any(one.suspects is not None for one in many) for many in crossings.values())
     most = max(FEWEST, EXAMINED // max(1, suspicious))
-    merged: dict[str, list[Switch]] = {}
+    merged: dict[tuple[str, bool, bool, str], list[Switch]] = {}
     for index, found in crossings.items():
         name = names[index] if index < len(names) else "control flow"
-        merged.setdefault(name, []).append(_describe(path, name, index, found, most))
-    return [together(name, many) for name, many in merged.items()] + unnamed_jumps(path, stepping)
+        one = _describe(path, name, index, found, most)
+        alike = (name, bool(one.jump), one.in_state, one.by_parameter)
+        merged.setdefault(alike, []).append(one)
+    return [together(name, many) for (name, *_), many in merged.items()] + unnamed_jumps(
+        path, stepping
+    )
 
 
 def _suspects(

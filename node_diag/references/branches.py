@@ -84,7 +84,7 @@ class Watch(Operations):
         """Its branch, if it has any."""
         full = func.overloadpacket.__name__
         name = _plain(full)
-        if name not in _WATCHED:
+        if name not in _WATCHED or (name in _CONTINUOUS and _of_integers(args[0])):
             self.reads = self.reads or full == _READ
             self.differentiates = self.differentiates or full.endswith("_backward")
             return
@@ -105,6 +105,11 @@ def _is_smooth(args: tuple[Any, ...]) -> bool:
     """Whether an elu(x, alpha, scale, input_scale) has one slope at 0: celu has, selu has not."""
     alpha, _, input_scale = (*args[1:4], *(1.0, 1.0, 1.0)[len(args[1:4]) :])
     return abs(alpha * input_scale - 1.0) < SAME_SLOPE
+
+
+def _of_integers(value: Any) -> bool:
+    """Of an index, say: it has no slope to change."""
+    return isinstance(value, Tensor) and not value.is_floating_point()
 
 
 def _taken(name: str, args: tuple[Any, ...], found: Any) -> Tensor | None:

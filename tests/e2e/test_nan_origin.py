@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from node_diag import check
+from node_diag import Problem, check
 from node_diag.outputs.verdict import headline
 from tests.scenarios.cases import SQRT, builtin, decay, plain, tensor
 
@@ -70,3 +70,14 @@ def test_an_unstable_reverse_flow_is_no_nan():
     codes = {f.code for f in report.findings}
     assert "ND102" in codes
     assert "ND209" not in codes
+
+
+def test_one_cause_is_one_finding_for_who_has_a_gradient_and_who_has_none():
+    z0 = torch.tensor([1.0], dtype=torch.float64)
+    problem = Problem(
+        lambda t, z: -z, z0, (0.0, 1.0), lambda zs: zs.sum() + torch.sqrt((zs * 0).sum())
+    )
+    report = check(problem, methods=["adjoint", "aca"], repeat=1)
+    (finding,) = [f for f in report.findings if f.code == "ND209"]
+    assert finding.evidence["methods"] == ["adjoint", "aca"]
+    assert "ND407" not in {f.code for f in report.findings}

@@ -8,6 +8,7 @@ from torch import nn
 
 from node_diag import Problem, check
 from node_diag.errors import ProblemError
+from node_diag.outputs.verdict import headline
 
 METHODS = """
 import torch
@@ -298,6 +299,27 @@ def test_a_short_dose_is_seen_where_f_cannot_be_vmapped():
     # dL/dk = e^−3.575 − e^−3.6
     exact = 2.7182818284590452**-3.575 - 2.7182818284590452**-3.6
     assert abs(truth.gradient.params["k"][0] - exact) <= truth.absolute_uncertainty + 1e-12
+
+
+def test_what_was_computed_once_and_kept_trains_nothing():
+    """As odeint_adjoint leaves it behind, whose forward pass has no graph."""
+
+    class Cached(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Parameter(torch.randn(2, 2, dtype=torch.float64))
+            with torch.no_grad():
+                self.kept = self.a - self.a.T
+
+        def forward(self, t, z):
+            return z @ self.kept
+
+    problem = Problem(Cached(), number([1.0, 0.5]), (0.0, 1.0), lambda zs: zs.square().sum())
+    report = run(problem, "aca")
+    (finding,) = [f for f in report.findings if f.code == "ND409"]
+    assert finding.severity == "error"
+    assert "nothing can be trained" in finding.message
+    assert headline(report).verdict == "fail"
 
 
 def test_one_tensor_has_one_name():

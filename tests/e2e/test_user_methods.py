@@ -250,6 +250,15 @@ def test_a_small_tensor_of_a_function_is_held_against_its_own_truth(tmp_path):
     # 1.1 of what is right to 1e-6, the tolerance times the growth of the solve.
     assert finding.evidence["by_tensor"] == {"g": pytest.approx(0.1, abs=1e-4)}
     assert "look at its formula" in finding.advice
+    assert "it is off in g by" in finding.message  # from more than 10 % on it is wrong
+
+
+def test_half_of_a_small_tensor_is_wrong(tmp_path):
+    path = tmp_path / "small.py"
+    path.write_text(SMALL + "\n\ndef half(problem):\n    return gradients(problem, 0.5)\n")
+    mine = f"{path}:half"
+    report = check(load(str(path), {}), methods=["aca", mine], rtol=1e-8, atol=1e-8, repeat=1)
+    assert "it is wrong in g by" in named(report, "ND211").message
 
 
 def test_a_nan_of_a_function_is_not_laid_to_f(tmp_path):

@@ -1,5 +1,8 @@
 """Reports of problems that a program loaded."""
 
+import subprocess
+import sys
+
 import torch
 
 from node_diag import Problem, check, gradient
@@ -42,3 +45,14 @@ def test_a_gradient_with_the_other_sign_is_called_that(tmp_path):
     report = check(load("linear", {}), methods=["aca", mine], repeat=1)
     (finding,) = [f for f in report.findings if f.code == "ND201"]
     assert finding.message.endswith("the sign is the other one in k")
+
+
+def test_who_imports_it_keeps_pythons_random_numbers():
+    """Rich draws one when it is imported, which is when the first name is looked up here."""
+    code = (
+        "import random, node_diag\n"
+        "before = random.getstate()\n"
+        "node_diag.check_model, node_diag.Monitor, node_diag.capture\n"
+        "assert random.getstate() == before"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0

@@ -11,7 +11,8 @@ gradient, however little of the whole that is. In the times it must also be abov
 discretisation does to the gradient, since how they move the steps is a convention. And a method of
 any kind that is off by more than 1 % from the continuous truth, and more than twice as far as the
 accepted steps are, where neither a reverse-time state nor step-size terms account for it. What all
-methods share because autograd is wrong about f is ND205's.
+methods share because autograd is wrong about f is ND205's. Of a library,
+less than 1 % is a warning.
 
 What to do: look at the tensor that is named. If several methods miss, check the custom backward
 passes in f; if only your own method does, its formula for that tensor; else report a bug.
@@ -32,6 +33,7 @@ from node_diag.records import (
     ParameterError,
     ReferenceRecord,
     Report,
+    Severity,
     TimesError,
 )
 from node_diag.registry import METHODS
@@ -70,7 +72,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         off = _off(report, record)
         times = record.times if _sees_time(report) else None
         if off or _is_missed(report, record):
-            yield rule.finding(
+            found = rule.finding(
                 f"{method.name}: off by {record.judged:.1e} from the derivative of its own "
                 f"accepted steps {known}{_where(report, method, off)}",
                 _advice(report, method),
@@ -79,6 +81,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
                 uncertainty=record.uncertainty,
                 by_tensor=off,
             )
+            yield found.model_copy(update={"severity": _severity(method, record)})
         elif times is not None and _is_missed_in_times(report, times):
             yield rule.finding(
                 f"{method.name}: its dL/dts is off by {times.judged:.1e} from the "
@@ -90,6 +93,12 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
                 uncertainty=times.uncertainty,
                 worst=times.worst,
             )
+
+
+def _severity(method: MethodRecord, record: ErrorRecord) -> Severity:
+    """A library's gradient that misses its own steps by little is as good as any that they give."""
+    small = method.own_steps is not None and record.judged <= NOTICEABLE
+    return "warning" if small else "error"
 
 
 def _beyond(method: MethodRecord, steps: Steps | None) -> dict[str, float]:

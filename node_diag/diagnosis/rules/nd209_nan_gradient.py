@@ -11,6 +11,8 @@ Detected: an entry of a method's gradient, dL/dts included, is not finite, or a 
 ended without one. The derivative of the loss, and that of f at every evaluation the backward pass
 came through, are then taken by themselves: if all are finite, it is the method that makes the NaN.
 
+Where a reverse-time state exploded and took the gradient with it, that is ND101's.
+
 What to do: look at f at that time; torch.autograd.set_detect_anomaly names the operation.
 """
 
@@ -19,7 +21,8 @@ from collections.abc import Iterable
 
 from node_diag.diagnosis.again import command, show
 from node_diag.diagnosis.gate_metrics import bad_times
-from node_diag.diagnosis.rule import Rule, is_own
+from node_diag.diagnosis.reverse_time import outcome
+from node_diag.diagnosis.rule import Rule, continuous, is_own
 from node_diag.records import Finding, MethodRecord, MissingReference, NanOrigin, Report
 
 
@@ -32,7 +35,11 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         if not bad and (origin is None or method.status != "failed"):
             continue
         inherited = origin is not None and origin.source != "method"
-        cause = (origin.source, bad == times) if origin and inherited else (method.name,)
+        if not inherited and continuous(method) is not None and outcome(method) == "exploded":
+            continue  # it went with the reverse-time state, which is ND101's
+        cause = (
+            (origin.source, bool(bad) and bad == times) if origin and inherited else (method.name,)
+        )
         shared.setdefault(cause, []).append(method)
     for methods in shared.values():
         yield _finding(rule, report, methods)

@@ -60,8 +60,8 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         }
         if record is not None and own:
             yield rule.finding(
-                f"{method.name}: it is wrong in {_named(own)} of its own size, though the whole is "
-                f"off by {off_truth(method)} only",
+                f"{method.name}: it is {_word(own)} in {_named(own)} of its own size, though the "
+                f"whole is off by {off_truth(method)} only",
                 _advice(report, method),
                 method.name,
                 by_tensor=_sizes(own),
@@ -102,6 +102,11 @@ def _explained(
         return True
     theirs = steps[name].relative_l2 if name in steps and method.discrete else None
     return theirs is not None and (part.relative_l2 or 0.0) <= ALIKE * theirs
+
+
+def _word(parts: Mapping[str, ParameterError]) -> str:
+    """As the verdict on a method has it: a function's tensor is named from 1 % on."""
+    return "wrong" if any(is_wrong(part) for part in parts.values()) else "off"
 
 
 def _named(parts: Mapping[str, ParameterError]) -> str:

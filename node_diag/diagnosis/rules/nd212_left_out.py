@@ -14,6 +14,7 @@ from collections.abc import Iterable
 
 from node_diag.diagnosis.again import command
 from node_diag.diagnosis.left_out import left_out
+from node_diag.diagnosis.libraries import LEFT_OUT
 from node_diag.diagnosis.rule import Rule
 from node_diag.records import Finding, MethodRecord, Report
 
@@ -42,6 +43,9 @@ def _advice(report: Report, method: MethodRecord) -> str:
             "own parameters are there if adjoint_params is left out); without an adjoint it is "
             + command(report, method="torchdiffeq")
         )
+    if method.name in LEFT_OUT:
+        how, other = LEFT_OUT[method.name]
+        return f"{how}: {command(report, method=other)}"
     return (
         "name them among what the method differentiates, and look for a detach() on the way: "
         + command(report, method=f"aca,{method.name}")

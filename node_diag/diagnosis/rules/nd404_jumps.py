@@ -13,33 +13,54 @@ and the parameters nudged; if that leads back to before it, they decide.
 What to do: smooth the switch, or end the solve at the event and start another one.
 """
 
+import math
 from collections.abc import Iterable
 
 from node_diag.diagnosis.again import show
 from node_diag.diagnosis.rule import MOST_NAMED, Rule
 from node_diag.records import Finding, Report, Switch
 
+CLOSE = 1e-9
+"""Between times that were bisected to the last bit, of operations whose inputs are rounded."""
+
 
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
-    """One finding for each kind of switch."""
-    for switch in report.inspection.switches if report.inspection else []:
-        if not switch.jump:
-            continue
+    """One finding for each kind of switch; one that jumps where another does is not another."""
+    for switch, operations in _apart(report.inspection.switches if report.inspection else []):
         at = switch.times[0] if switch.moved_at is None else switch.moved_at
         decides, meaning = _decided(switch)
         yield rule.finding(
             f"f jumps by {switch.jump:.1e} (relative) at t = {_when(switch, at)} "
-            f"({switch.operation}; {decides}): {meaning}",
+            f"({operations}; {decides}): {meaning}",
             "smooth the switch, or solve up to each and start again from there; the problem is "
             f"shown by {show(report)}",
             None,
-            operation=switch.operation,
+            operation=operations,
             times=switch.times,
             jump=switch.jump,
             in_state=switch.in_state,
             by_parameter=switch.by_parameter,
             unjudged=switch.unjudged,
         )
+
+
+def _apart(switches: Iterable[Switch]) -> list[tuple[Switch, str]]:
+    """Those that jump, with the names of all operations that do at the same times.
+
+    As floor, and the cast to integers behind it.
+    """
+    found: list[tuple[Switch, str]] = []
+    for switch in sorted((s for s in switches if s.jump), key=lambda s: -len(s.times)):
+        for i, (other, names) in enumerate(found):
+            if _decided(switch) == _decided(other) and all(
+                any(math.isclose(t, u, rel_tol=CLOSE, abs_tol=CLOSE) for u in other.times)
+                for t in switch.times
+            ):
+                found[i] = (other, f"{names}, {switch.operation}")
+                break
+        else:
+            found.append((switch, switch.operation))
+    return found
 
 
 def _when(switch: Switch, at: float) -> str:

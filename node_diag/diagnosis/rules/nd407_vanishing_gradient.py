@@ -10,6 +10,7 @@ observations.
 What to do: a shorter interval, observations along the way, a loss that sees the early states.
 """
 
+import math
 from collections.abc import Iterable
 
 from node_diag.diagnosis.again import show
@@ -29,7 +30,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         return
     ratio = sizes[0] - max(sizes)
     growth = sizes[0] - stability.log10_loss_cotangent
-    if ratio >= -ORDERS and growth <= ORDERS:
+    if math.isnan(ratio + growth) or (ratio >= -ORDERS and growth <= ORDERS):
         return
     what = "vanishes" if ratio < -ORDERS else "explodes"
     change = ratio if ratio < -ORDERS else growth

@@ -207,6 +207,8 @@ class LibraryTape(Tape):
 class Dynamics(nn.Module):
     """f as a library takes it: a module with the problem's own parameters.
 
+    Contexts are not among them: where f is a module, that holds them as no parameter.
+
     Args:
         f: the field; states are flat, of shape (D,).
         most: evaluations before the solve is given up; some libraries would go on for ever.
@@ -216,13 +218,19 @@ class Dynamics(nn.Module):
         super().__init__()
         self.field = f
         self.most = f.nfe + most
-        func = f.problem.func
-        self.func = func if isinstance(func, nn.Module) else None
+        func, contexts = f.problem.func, f.problem.contexts
+        self.func = func if isinstance(func, nn.Module) and not contexts else None
+        self._names = [name for name in f.params if name not in contexts]
         if self.func is None:
             # Plain tensors, not copies in an nn.Parameter: the gradient has to arrive at them.
-            for i, p in enumerate(f.params.values()):
-                self._parameters[f"p{i}"] = cast("nn.Parameter", p)
+            for i, name in enumerate(self._names):
+                self._parameters[f"p{i}"] = cast("nn.Parameter", f.params[name])
         self._own = list(self._parameters.values())
+
+    @property
+    def known(self) -> tuple[Tensor, ...]:
+        """What a library differentiates if it is told of nothing else."""
+        return tuple(self.field.params[name] for name in self._names)
 
     def forward(self, t: Tensor, z: Tensor) -> Tensor:
         """dz/dt at one t and one z (D,)."""
@@ -233,7 +241,8 @@ class Dynamics(nn.Module):
         now = list(self._parameters.values())
         if any(a is not b for a, b in zip(now, self._own, strict=True)):  # functional_call
             f.nfe += 1
-            return f.with_params(dict(zip(f.params, cast("list[Tensor]", now), strict=True)))(t, z)
+            own = dict(zip(self._names, cast("list[Tensor]", now), strict=True))
+            return f.with_params({**f.params, **own})(t, z)
         return f(t, z)
 
 

@@ -149,7 +149,7 @@ class TorchdiffeqAdjoint(Torchdiffeq):
             adjoint_rtol=setup.backward.rtol,
             adjoint_atol=setup.backward.atol,
             adjoint_options=own,
-            adjoint_params=tuple(f.params.values()),
+            adjoint_params=func.known,
         )
         return found
 

@@ -74,7 +74,9 @@ def absent(report: Report) -> str:
 def describe(report: Report) -> str:
     """The range of every curve, in words."""
     parts = [
-        f"{name} from {scientific(many[0].error)} with {many[0].nfe} evaluations to "
+        f"{name} {scientific(many[0].error)} with {many[0].nfe} evaluations"
+        if len(many) == 1
+        else f"{name} from {scientific(many[0].error)} with {many[0].nfe} evaluations to "
         f"{scientific(many[-1].error)} with {many[-1].nfe}"
         for name, many in select(report).items()
     ]

@@ -145,7 +145,7 @@ def _notes(report: Report, errors: Errors) -> list[str]:
     if failed:
         notes.append(f"No gradient to compare: {listed(failed)}.")
     if errors.truth == "discrete":
-        notes.append("There is no continuous reference; see the report for the reason.")
+        notes.append("There is no continuous reference: errors against the discrete one.")
     return notes
 
 

@@ -27,3 +27,10 @@ def test_a_file_that_is_no_yaml_is_one_sentence(tmp_path):
         read_file(path)
     assert "\n" not in str(refused.value)
     assert "line 2" in str(refused.value)
+
+
+def test_a_key_that_is_given_twice_is_told(tmp_path):
+    path = tmp_path / "node-diag.yaml"
+    path.write_text("problems:\n  - {problem: linear, rtol: 1.0e-3}\nrtol: 1.0e-5\nrtol: 1.0e-4\n")
+    with pytest.raises(UsageError, match=r"'rtol' is given twice.* line 4"):
+        read_file(path)

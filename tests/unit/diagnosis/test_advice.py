@@ -1,8 +1,11 @@
 """Commands that findings advise do what they say, whatever the configuration holds."""
 
+import math
+
 import pytest
 
 from node_diag.diagnosis.again import command, show
+from node_diag.diagnosis.remedy import storing
 from node_diag.outputs.page import advice
 from tests.stubs import stock_report
 
@@ -104,3 +107,23 @@ def test_what_is_to_be_tried_is_told_apart_from_the_words():
     finding = finding.model_copy(update={"advice": f"smaller: {command(stock_report())}"})
     assert advice(finding)[1].startswith("node-diag check ")
     assert advice(finding.model_copy(update={"advice": "do"})) == ("do", "")
+
+
+def test_whatever_is_finite_is_better_than_nan():
+    report = stock_report()
+    adjoint, aca = report.method("adjoint"), report.method("aca")
+    assert storing(report, adjoint, math.nan)[1] == {"method": "aca"}
+    aca.errors.continuous.relative_l2 = 1.4  # but not if it is more than all of the gradient
+    why, options = storing(report, adjoint, math.nan)
+    assert options.get("method") != "aca" or "better steps" in why
+
+
+def test_a_librarys_own_way_is_not_advised_where_it_was_seen_to_be_bad():
+    report = stock_report()
+    mine = report.method("adjoint").model_copy(update={"name": "torchode-backsolve"})
+    report.methods = [mine, report.method("aca")]
+    assert storing(report, mine, math.nan)[1] == {"method": "torchode"}  # not run so far
+    bad = report.method("aca").model_copy(update={"name": "torchode"}, deep=True)
+    bad.errors.continuous.relative_l2 = 1.4
+    report.methods.append(bad)
+    assert storing(report, mine, math.nan)[1] == {"method": "aca"}

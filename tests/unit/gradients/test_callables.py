@@ -114,6 +114,7 @@ def test_tensors_arrays_lists_and_tuples_are_gradients():
         ((3.0, {"z0": [1.0, 2.0], "k": 1.0}), r"of shape \(2,\) for z0, which has shape \(1,\)"),
         (("x", {"z0": [1.0], "k": 1.0}), "its loss is a str"),
         ((3.0, {"z0": "x", "k": 1.0}), "its gradient for z0 is a str"),
+        ((3.0, {"z0": [1.0], "k": None}), r"returned None for k; .* zeros of shape \(\)"),
         ((3.0, {"z0": [1.0], "k": [1.0]}), r"of shape \(1,\) for k, which has shape \(\)"),
     ],
 )

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from node_diag import check, gradient
+from node_diag import check, check_model, gradient
 from node_diag.config import CheckConfig
+from node_diag.diagnosis.rule import diagnose
 from node_diag.errors import MaxStepsError, ProblemError, UsageError
 from node_diag.field import Field
 from node_diag.gradients.base import run
@@ -207,10 +208,61 @@ def test_second_derivatives_are_those_of_its_steps_or_named_as_lost():
     assert "torchdiffeq cannot be differentiated twice this way" in finding.advice
 
 
-def test_a_reverse_time_failure_is_cured_in_the_librarys_own_words():
-    problem = load("vanderpol", {})
-    for methods in (["torchdiffeq-adjoint", "torchdiffeq"], ["torchdiffeq-adjoint", "aca"]):
-        report = check(problem, methods, repeat=1)
-        finding = next(f for f in report.findings if f.code == "ND101")
-        assert "torchdiffeq's odeint in the place of odeint_adjoint" in finding.advice
-        assert finding.advice.endswith("--method torchdiffeq")
+@pytest.fixture(scope="module")
+def van_der_pol():
+    methods = ["torchdiffeq-adjoint", "torchdiffeq", "torchdiffeqpack-aca", "aca"]
+    return check(load("vanderpol", {}), methods, rtol=1e-4, repeat=1)
+
+
+@pytest.mark.parametrize("other", ["torchdiffeq", "aca"])
+def test_a_reverse_time_failure_is_cured_in_the_librarys_own_words(van_der_pol, other):
+    run = [m for m in van_der_pol.methods if m.name in ("torchdiffeq-adjoint", other)]
+    findings = diagnose(van_der_pol.model_copy(update={"methods": run}))
+    (finding,) = [f for f in findings if f.code == "ND101"]
+    assert "torchdiffeq's odeint in the place of odeint_adjoint" in finding.advice
+    assert finding.advice.endswith("--method torchdiffeq")
+
+
+def test_a_library_that_misses_its_steps_by_little_is_not_called_wrong(van_der_pol):
+    """TorchDiffEqPack has its times in float32: 1e-6 of the gradient, beside 2 % of steps."""
+    (finding,) = [f for f in van_der_pol.findings if f.code == "ND201"]
+    assert (finding.method, finding.severity) == ("torchdiffeqpack-aca", "warning")
+    assert not van_der_pol.method("torchdiffeqpack-aca").accused
+
+
+class Conditioned(torch.nn.Module):
+    """It holds what an encoder computed."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = torch.nn.Linear(4, 2).double()
+        self.context = None
+
+    def forward(self, t, y):
+        return torch.tanh(self.net(torch.cat([y, self.context], -1)))
+
+
+@pytest.mark.parametrize(
+    ("method", "instead"),
+    [
+        ("torchdiffeq-adjoint", "torchdiffeq"),
+        ("torchode-backsolve", "torchode"),
+        ("torchdiffeqpack-aca", "direct"),
+    ],
+)
+def test_a_context_is_no_parameter_to_a_library(method, instead):
+    """As called by default, none gives the encoder a gradient but those through the graph."""
+    torch.manual_seed(0)
+    f, encoder = Conditioned(), torch.nn.Linear(3, 2).double()
+    f.context = encoder(torch.randn(4, 3).double())
+    z0 = torch.randn(4, 2).double()
+    report = check_model(
+        f, z0, [0.0, 1.0], lambda zs: zs.square().sum(), methods=[method, instead], repeat=1
+    )
+    (finding,) = [f for f in report.findings if f.code == "ND212"]
+    assert (finding.method, finding.evidence["tensors"]) == (method, ["context"])
+    assert f"methods=['{instead}']" in finding.advice
+    right = report.method(instead).errors.continuous.by_parameter["context"]
+    assert right.relative_l2 < 1e-3  # rtol 1e-5, and a hundred times that for a tame flow
+    held = report.method(method).errors.continuous.by_parameter["net.weight"]
+    assert held.relative_l2 < 1e-3

@@ -149,3 +149,21 @@ def test_only_an_elu_with_two_slopes_has_a_kink(function, bends):
     """Its slope is 1 above zero and alpha below; that of celu is 1 on both sides."""
     found = inspect(lambda t, z: 1 + 0.1 * function(z), z0=(-1.0,))
     assert [one.crossings for one in found] == ([1] if bends else [])
+
+
+def test_a_jump_by_the_time_is_another_than_one_by_the_state():
+    found = inspect(lambda t, z: 1.0 + (z > 1.0).double() + 2 * (t > 1.3).double())
+    assert [(one.operation, one.in_state) for one in found] == [("gt", True), ("gt", False)]
+    assert found[0].times == [pytest.approx(1.0, abs=1e-3)]
+    assert found[1].times == [pytest.approx(1.3, abs=1e-9)]
+
+
+def test_an_index_has_no_kink():
+    steps = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+
+    def f(t, z):
+        return steps[(2 * t).floor().long().clamp(0, 2)] + 0 * z
+
+    found = inspect(f, t1=1.75)
+    assert {one.operation for one in found} == {"floor", "to integers"}
+    assert all(one.jump for one in found)
