@@ -160,12 +160,12 @@ def _keep(call: Call) -> None:
             given = (*own, *held.prepared.values())
     else:
         named = leaves_of(call.func, call.t[0], call.y0)
+        left = {id(p) for p in named.values()}
         if given is not None:
             told = set(map(id, given))
             made = [x for x in named.values() if not x.is_leaf and sources_of(x).keys() <= told]
-            behind = {leaf for x in made for leaf in sources_of(x)}
+            behind = {leaf for x in made for leaf in sources_of(x)} - left
             given = (*(p for p in given if id(p) not in behind), *made)
-        left = {id(p) for p in named.values()}
         others = [p for p in given or () if p.requires_grad and id(p) not in left]
         named |= {f"adjoint_params[{i}]": p for i, p in enumerate(others)}
         call.leaves = named

@@ -521,6 +521,21 @@ def test_what_f_computed_from_its_own_parameters_gets_a_gradient(explicit):
     assert {"ND212", "ND409"}.isdisjoint(finding.code for finding in report.findings)
 
 
+def test_a_function_that_closes_over_what_was_prepared():
+    base, z0 = torch.tensor([0.3, -0.7]).double().requires_grad_(), torch.ones(2).double()
+    weight = torch.outer(base, base).sin()
+
+    def f(t, y):
+        return torch.tanh(y @ weight) + base
+
+    with capture() as captured:
+        zs = odeint_adjoint(f, z0, torch.tensor([0.0, 1.0]).double(), adjoint_params=(base,))
+        zs[1].square().sum().backward()
+    report = captured.check(repeat=1)
+    assert set(report.method("captured").gradient.params) == {"weight", "base"}
+    assert {"ND212", "ND409"}.isdisjoint(finding.code for finding in report.findings)
+
+
 def test_what_was_prepared_outside_of_the_told_parameters_is_left_out():
     f, z0 = Prepared(), torch.ones(2).double()
     with capture() as captured:
