@@ -67,12 +67,13 @@ def headline(report: Report) -> Headline:
 def method_word(method: MethodRecord) -> str:
     """The verdict on one method as a word: that of its gates, else how far off it is.
 
-    A wrong gradient stays one though it is within the limits that were set.
+    A wrong gradient stays one though it is within the limits that were set, or they could not be
+    decided.
     """
     found = judgement(method)
     if method.status == "failed" or method.verdict == "info":
         return found
-    if method.verdict == "pass" and method.accused:
+    if method.verdict in ("pass", "inconclusive") and method.accused:
         return found
     return WORDS[method.verdict]
 

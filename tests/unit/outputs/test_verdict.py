@@ -192,7 +192,7 @@ def test_a_method_is_called_the_same_in_the_table_and_in_the_headline():
     report = good(methods=[method("aca")], findings=findings()[:1])
     report.findings[0].method = "aca"
     report.methods[0].accused = True
-    for verdict in ("info", "pass"):
+    for verdict in ("info", "pass", "inconclusive"):
         report.methods[0].verdict = verdict
         assert method_word(report.methods[0]) == "wrong"
         assert headline(report).title == "aca returns a wrong gradient"
