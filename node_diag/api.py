@@ -184,7 +184,8 @@ def check_model(
     """
     contexts: dict[str, Tensor] = {}
     if isinstance(func, torch.nn.Module):
-        held = held_by(func, torch.as_tensor(ts[0]), z0, func.parameters())
+        times = [torch.as_tensor(ts[i]) for i in (0, len(ts) // 2, -1)]
+        held = held_by(func, times, z0, func.parameters())
         contexts = held.contexts
         func = copy_of(func, held) if held.all else func
     problem = Problem(

@@ -114,19 +114,24 @@ def _yaml(text: str) -> Any:
     """What YAML holds; that a key is there twice, of which the first would be lost, is an error."""
     import yaml
 
-    class Once(yaml.SafeLoader):
-        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-            keys: set[str] = set()
-            for key, _ in node.value:
-                if key.value in keys:
+    nodes, seen = [yaml.compose(text, yaml.SafeLoader)], set[int]()
+    while nodes:
+        node = nodes.pop()
+        if node is None or id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            nodes += node.value
+        if isinstance(node, yaml.MappingNode):
+            nodes += [value for _, value in node.value]
+            keys: set[tuple[str, str]] = set()
+            for key in (k for k, _ in node.value if isinstance(k, yaml.ScalarNode)):
+                if (key.tag, key.value) in keys:
                     raise yaml.MarkedYAMLError(
                         problem=f"'{key.value}' is given twice", problem_mark=key.start_mark
                     )
-                if isinstance(key, yaml.ScalarNode):
-                    keys.add(key.value)
-            return super().construct_mapping(node, deep)
-
-    return yaml.load(text, Once)
+                keys.add((key.tag, key.value))
+    return yaml.safe_load(text)
 
 
 def read_file(path: Path) -> dict[str, Any]:
@@ -152,7 +157,13 @@ def read_file(path: Path) -> dict[str, Any]:
     if not isinstance(table, dict):
         raise UsageError(f"{path} must hold keys and values")
     pairs = cast("dict[Any, Any]", table)
-    return {str(key).replace("-", "_"): value for key, value in pairs.items()}
+    found: dict[str, Any] = {}
+    for key, value in pairs.items():
+        name = str(key).replace("-", "_")
+        if name in found:
+            raise UsageError(f"{path} has both '{name}' and '{name.replace('_', '-')}'; keep one")
+        found[name] = value
+    return found
 
 
 def find_file(start: Path) -> Path | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 DEEPEST = 2
 """Objects inside objects in which names are looked for."""
@@ -24,7 +25,7 @@ class Held:
         contexts: those that an encoder made, say: they are in no ``.parameters()``.
         prepared: those computed from the module's own parameters, once for many calls: what arrives
             at them arrives at those.
-        behind: names of the parameters that the module reads through ``prepared`` alone.
+        behind: names of the parameters that the module reads through these alone.
     """
 
     contexts: dict[str, Tensor]
@@ -37,7 +38,7 @@ class Held:
         return self.contexts | self.prepared
 
 
-def held_by(module: nn.Module, t: Tensor, y: Any, own: Iterable[Tensor]) -> Held:
+def held_by(module: nn.Module, ts: Iterable[Tensor], y: Any, own: Iterable[Tensor]) -> Held:
     """Attributes of a module, and of those in it, that were computed outside and that f reads.
 
     Not what f computes anew each time (a weight that is normalised, a value it keeps): a copy of f
@@ -45,48 +46,83 @@ def held_by(module: nn.Module, t: Tensor, y: Any, own: Iterable[Tensor]) -> Held
 
     Args:
         module: f.
-        t: a time.
+        ts: times at which it is asked; what it reads at none of them is not found.
         y: a state, or a tuple of parts; cut from any graph.
         own: what is to be differentiated besides.
     """
-    held = {
-        f"{path}.{name}" if path else name: value
-        for path, part in module.named_modules()
+    found = {
+        id(value): (f"{path}.{name}" if path else name, value)
+        for path, part in reversed([*module.named_modules()])
         for name, value in vars(part).items()
         if isinstance(value, Tensor) and value.requires_grad and not value.is_leaf
     }
+    held = dict(found.values())  # one that is held twice has one name
     nothing = Held({}, {}, [])
     if not held:
         return nothing
     try:
         trial, leaves = _with_leaves(module, held)
         params = {n: p for n, p in trial.named_parameters() if p.requires_grad}
-        with torch.random.fork_rng(), torch.enable_grad():
-            value = trial(t, y)
-            parts = value if isinstance(value, tuple | list) else (value,)
-            total = torch.stack([part.sum() for part in parts]).sum()
-        asked = leaves | params
-        grads: Any = torch.autograd.grad(total, list(asked.values()), allow_unused=True)
+        if set(map(id, trial.parameters())) & set(map(id, module.parameters())):
+            return nothing  # its copies share parameters with it, which must stay as they are
+        read = _read(trial, ts, y, leaves | params)
+        kept = {n: x for n, x in held.items() if n in read and _attribute(trial, n) is leaves[n]}
+        known = tuple(own)
+        told = set(map(id, known))
+        others = {n: x for n, x in kept.items() if id(x) not in told}
+        prepared = {n: x for n, x in others.items() if sources_of(x, known).keys() <= told}
+        through = {leaf for x in kept.values() for leaf in sources_of(x)}
+        behind = [n for n, p in module.named_parameters() if id(p) in through and n not in read]
+        contexts = {n: x for n, x in kept.items() if n not in prepared}
+        result = Held(contexts, prepared, behind)
+        return result if _replaceable(copy_of(module, result), list(kept), ts, y) else nothing
     except Exception:  # it cannot be copied, or asked here: then it is taken as it is
         return nothing
-    read = {n for n, g in zip(asked, grads, strict=True) if g is not None}
-    kept = {n: x for n, x in held.items() if n in read and _attribute(trial, n) is leaves[n]}
-    known = set(map(id, own))
-    prepared = {n: x for n, x in kept.items() if set(sources_of(x)) <= known}
-    through = {leaf for x in prepared.values() for leaf in sources_of(x)}
-    behind = [n for n, p in module.named_parameters() if id(p) in through and n not in read]
-    return Held({n: x for n, x in kept.items() if n not in prepared}, prepared, behind)
 
 
-def sources_of(tensor: Tensor) -> dict[int, Tensor]:
-    """The leaves it was computed from, by identity."""
+def _read(
+    module: Callable[..., Any], ts: Iterable[Tensor], y: Any, asked: Mapping[str, Tensor]
+) -> set[str]:
+    """Names of the tensors that f depends on at one of these times."""
+    found: set[str] = set()
+    for t in ts:
+        with torch.random.fork_rng(), torch.enable_grad():
+            value = module(t, y)
+            parts = value if isinstance(value, tuple | list) else (value,)
+            total = torch.stack([part.sum() for part in parts]).sum()
+        grads: Any = (
+            torch.autograd.grad(total, list(asked.values()), allow_unused=True)
+            if total.requires_grad
+            else [None] * len(asked)
+        )
+        found |= {n for n, g in zip(asked, grads, strict=True) if g is not None}
+    return found
+
+
+def _replaceable(copy: nn.Module, names: list[str], ts: Iterable[Tensor], y: Any) -> bool:
+    """Whether other values can be put in their place wherever f reads them; not in a list."""
+    here = {name: copy.get_parameter(name) for name in names}
+    others = {name: p.detach().clone().requires_grad_() for name, p in here.items()}
+
+    def with_others(t: Tensor, y: Any) -> Any:
+        return functional_call(copy, others, (t, y))
+
+    return not _read(with_others, ts, y, here)
+
+
+def sources_of(tensor: Tensor, known: Iterable[Tensor] = ()) -> dict[int, Tensor]:
+    """The leaves it was computed from, or ``known`` tensors on the way, by identity."""
     found: dict[int, Tensor] = {}
+    on_the_way = {x.grad_fn: x for x in known if x.grad_fn is not None}
     nodes, seen = [tensor.grad_fn], set[Any]()
     while nodes:
         node: Any = nodes.pop()
         if node is None or node in seen:
             continue
         seen.add(node)
+        if node in on_the_way:
+            found[id(on_the_way[node])] = on_the_way[node]
+            continue
         if (leaf := getattr(node, "variable", None)) is not None:
             found[id(leaf)] = leaf
         nodes += [after for after, _ in node.next_functions]
@@ -99,13 +135,16 @@ def copy_of(module: nn.Module, held: Held) -> nn.Module:
     The gradient in what those were computed from goes through the gradient in them.
     """
     found, own = _with_leaves(module, held.all)
-    for name, parameter in own.items():
-        owner, _, attribute = name.rpartition(".")
-        part = found.get_submodule(owner)
-        delattr(part, attribute)
-        part.register_parameter(attribute, parameter)
+    leaves = {id(leaf): leaf for leaf in own.values()}
+    for part in found.modules():  # it may be held in several places
+        for attribute, value in list(vars(part).items()):
+            if (leaf := leaves.get(id(value))) is not None:
+                delattr(part, attribute)
+                part.register_parameter(attribute, leaf)
     for name in held.behind:
-        found.get_parameter(name).requires_grad_(False)
+        owner, _, attribute = name.rpartition(".")
+        fixed = nn.Parameter(found.get_parameter(name).detach().clone(), requires_grad=False)
+        found.get_submodule(owner).register_parameter(attribute, fixed)
     return found
 
 

@@ -113,7 +113,7 @@ def _computed(call: Call) -> list[str]:
     found: list[str] = []
     for names, source, place in (
         (call.computed, "the script computed before", ""),
-        (call.prepared, "was computed from parameters of f before", ", in the place of those"),
+        (call.prepared, "was computed from parameters before", ", in the place of those"),
     ):
         if names:
             one = len(names) == 1

@@ -23,6 +23,8 @@ from node_diag.capturing.leaves import Held, copy_of, held_by, leaves_of, source
 from node_diag.errors import UsageError
 
 NAMES = ("odeint", "odeint_adjoint")
+MOMENTS = 4
+"""Times of a call, at least, at which f is asked what it reads of what it holds."""
 
 
 class EnoughError(BaseException):
@@ -153,7 +155,7 @@ def _keep(call: Call) -> None:
     if isinstance(call.func, nn.Module):
         # What torchdiffeq takes where it is not told.
         own = tuple(call.func.parameters()) if given is None else given
-        held = held_by(call.func, call.t[0], call.y0, own)
+        held = held_by(call.func, call.t[:: max(1, len(call.t) // MOMENTS)], call.y0, own)
         call.computed, call.prepared = list(held.contexts), list(held.prepared)
         named = {**dict(call.func.named_parameters()), **held.all}
         if held.all:
@@ -162,9 +164,9 @@ def _keep(call: Call) -> None:
         named = leaves_of(call.func, call.t[0], call.y0)
         left = {id(p) for p in named.values()}
         if given is not None:
-            told = set(map(id, given))
-            made = [x for x in named.values() if not x.is_leaf and sources_of(x).keys() <= told]
-            behind = {leaf for x in made for leaf in sources_of(x)} - left
+            told, computed = set(map(id, given)), [x for x in named.values() if not x.is_leaf]
+            made = [x for x in computed if sources_of(x, given).keys() <= told]
+            behind = {leaf for x in computed for leaf in sources_of(x, given)} - left
             given = (*(p for p in given if id(p) not in behind), *made)
         others = [p for p in given or () if p.requires_grad and id(p) not in left]
         named |= {f"adjoint_params[{i}]": p for i, p in enumerate(others)}

@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 import torch
-from torchdiffeq import odeint_adjoint
+from torchdiffeq import odeint, odeint_adjoint
 
 from node_diag import capture, check, check_model
 from node_diag.errors import ProblemError
@@ -534,6 +534,99 @@ def test_a_function_that_closes_over_what_was_prepared():
     report = captured.check(repeat=1)
     assert set(report.method("captured").gradient.params) == {"weight", "base"}
     assert {"ND212", "ND409"}.isdisjoint(finding.code for finding in report.findings)
+
+
+TIMES = torch.tensor([0.0, 0.5, 1.0]).double()
+
+
+class Scaled(torch.nn.Module):
+    def forward(self, y):
+        return self.context * torch.sin(y)
+
+
+class Shared(torch.nn.Module):
+    """Two of its parts hold the same tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = torch.nn.Parameter(torch.tensor([0.3, -0.2]).double())
+        self.v = torch.nn.Parameter(torch.tensor([0.2, 0.35]).double())
+        self.a, self.b = Scaled(), Scaled()
+
+    def forward(self, t, y):
+        return self.w * y + self.a(y) + 0.5 * self.b(y**2)
+
+
+@pytest.mark.parametrize("outside", [True, False])
+def test_a_tensor_that_is_held_twice_is_one(outside):
+    f, z0 = Shared(), torch.ones(2).double()
+    source = torch.tensor([0.4, 0.7]).double().requires_grad_() if outside else f.v
+    f.a.context = f.b.context = 2 * source
+    report = check_model(f, z0, TIMES, lambda zs: zs[-1].square().sum(), methods=["aca"], repeat=1)
+    row = report.method("aca")
+    f.a.context = f.b.context = 2 * source
+    odeint(f, z0, TIMES, rtol=1e-9, atol=1e-9)[-1].square().sum().backward()
+    (name,) = set(row.gradient.params) - {"w", "v"}
+    # c = 2 s: dL/ds is twice dL/dc; rtol is 1e-5, and a hundred times that for a tame flow.
+    assert torch.tensor(row.gradient.params[name]) * 2 == pytest.approx(source.grad, rel=1e-3)
+    assert row.errors.discrete.relative_l2 < 1e-8
+    assert {"ND201", "ND212"}.isdisjoint(finding.code for finding in report.findings)
+    assert all(p.requires_grad for p in f.parameters())
+
+
+class Frugal(Shared):
+    """Its copies have its own parameters."""
+
+    def __deepcopy__(self, memo):
+        made = Shared.__new__(Frugal)
+        torch.nn.Module.__init__(made)
+        made.__dict__.update(self.__dict__)
+        return made
+
+
+def test_a_model_whose_copies_share_its_parameters_is_left_alone():
+    f = Frugal()
+    f.a.context = f.b.context = 2 * f.v
+    with capture() as captured:
+        odeint_adjoint(f, torch.ones(2).double(), TIMES)[-1].square().sum().backward()
+    assert captured.problem
+    assert all(p.requires_grad for p in f.parameters())
+    assert f.v.grad.norm() > 0
+
+
+class Late(torch.nn.Module):
+    """It reads what it holds in the second half of the time only, and it is half its own."""
+
+    def __init__(self, encoded):
+        super().__init__()
+        self.w = torch.nn.Parameter(torch.tensor([0.3, -0.2]).double())
+        self.context = encoded * self.w
+
+    def forward(self, t, y):
+        return torch.where(t > 0.4, self.context * torch.sin(y), -y)
+
+
+def test_what_is_read_later_and_is_half_of_f_is_found():
+    encoded, z0 = torch.tensor([0.4, 0.7]).double().requires_grad_(), torch.ones(2).double()
+    report = check_model(
+        Late(encoded), z0, TIMES, lambda zs: zs[-1].square().sum(),
+        methods=["torchdiffeq-adjoint", "aca"], repeat=1,
+    )  # fmt: skip
+    found = {finding.code: finding for finding in report.findings}
+    assert found["ND212"].evidence["tensors"] == ["context"]
+    assert "ND409" not in found  # w is behind it, and is trained
+
+
+def test_a_tensor_on_the_way_that_was_told_is_no_context():
+    encoded, f = torch.tensor([0.4, 0.7]).double().requires_grad_(), Shared()
+    between = encoded * 3
+    f.a.context = f.b.context = between * 2 / 3
+    with capture() as captured:
+        odeint_adjoint(f, torch.ones(2).double(), TIMES, adjoint_params=(*f.parameters(), between))[
+            -1
+        ].square().sum().backward()
+    assert encoded.grad.norm() > 0
+    assert "ND212" not in {finding.code for finding in captured.check(repeat=1).findings}
 
 
 def test_what_was_prepared_outside_of_the_told_parameters_is_left_out():

@@ -8,7 +8,6 @@ from torch import nn
 
 from node_diag import Problem, check
 from node_diag.errors import ProblemError
-from node_diag.outputs.verdict import headline
 
 METHODS = """
 import torch
@@ -317,9 +316,7 @@ def test_what_was_computed_once_and_kept_trains_nothing():
     problem = Problem(Cached(), number([1.0, 0.5]), (0.0, 1.0), lambda zs: zs.square().sum())
     report = run(problem, "aca")
     (finding,) = [f for f in report.findings if f.code == "ND409"]
-    assert finding.severity == "error"
-    assert "nothing can be trained" in finding.message
-    assert headline(report).verdict == "fail"
+    assert "nothing of f can be trained" in finding.message
 
 
 def test_one_tensor_has_one_name():

@@ -7,7 +7,6 @@ is in no method's result.
 
 Detected: autograd goes from neither f at five points of the trajectory nor the loss to a parameter,
 which they may still read; or its graph of f ends, each time, in a tensor that is no parameter.
-It is an error if that is so of every parameter there is.
 
 What to do: use it or remove it; register tensors with nn.Parameter, lists with nn.ParameterList or
 nn.ModuleList.
@@ -34,16 +33,15 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     unused = [name for name in unreached if name not in read]
     if unused:
         nothing = len(unused) == len(report.problem.params)
-        what = rule.finding(
+        yield rule.finding(
             f"{listed(unused)} cannot get a gradient: evaluating f and the loss does not use "
             f"{'it' if len(unused) == 1 else 'them'}"
-            + (", and there is no other parameter: nothing can be trained" if nothing else ""),
+            + (", and f has no other parameter: nothing of f can be trained" if nothing else ""),
             "use it in forward each time (a value that was computed once and kept is cut off), or "
             f"remove it; all parameters are shown by {look}",
             None,
             parameters=unused,
         )
-        yield what.model_copy(update={"severity": "error"}) if nothing else what
     if read:
         yield rule.finding(
             f"{listed(read)} cannot get a gradient: only operations through which none flows use "

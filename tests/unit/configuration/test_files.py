@@ -34,3 +34,16 @@ def test_a_key_that_is_given_twice_is_told(tmp_path):
     path.write_text("problems:\n  - {problem: linear, rtol: 1.0e-3}\nrtol: 1.0e-5\nrtol: 1.0e-4\n")
     with pytest.raises(UsageError, match=r"'rtol' is given twice.* line 4"):
         read_file(path)
+
+
+def test_what_is_merged_from_an_anchor_is_not_given_twice(tmp_path):
+    path = tmp_path / "node-diag.yaml"
+    path.write_text("a: &a {x: 0}\nouter:\n  inner: &b\n    <<: *a\n    x: 1\nc:\n  <<: *b\n")
+    assert read_file(path) == {"a": {"x": 0}, "outer": {"inner": {"x": 1}}, "c": {"x": 1}}
+
+
+def test_both_ways_to_write_a_key_are_not_both_taken(tmp_path):
+    path = tmp_path / "node-diag.yaml"
+    path.write_text("max-steps: 100\nmax_steps: 200\n")
+    with pytest.raises(UsageError, match="has both 'max_steps' and 'max-steps'"):
+        read_file(path)
