@@ -42,7 +42,7 @@ def held_by(module: nn.Module, ts: Iterable[Tensor], y: Any, own: Iterable[Tenso
     """Attributes of a module, and of those in it, that were computed outside and that f reads.
 
     Not what f computes anew each time (a weight that is normalised, a value it keeps): a copy of f
-    is asked once.
+    is asked.
 
     Args:
         module: f.
@@ -112,11 +112,17 @@ def _replaceable(copy: nn.Module, names: list[str], ts: Iterable[Tensor], y: Any
 
 def sources_of(tensor: Tensor, known: Iterable[Tensor] = ()) -> dict[int, Tensor]:
     """The leaves it was computed from, or ``known`` tensors on the way, by identity."""
+    return _ends([tensor], known)
+
+
+def _ends(tensors: Iterable[Tensor], known: Iterable[Tensor]) -> dict[int, Tensor]:
+    """Where the graphs of some tensors end: in leaves, or in ``known`` tensors before."""
     found: dict[int, Tensor] = {}
     on_the_way = {x.grad_fn: x for x in known if x.grad_fn is not None}
-    nodes, seen = [tensor.grad_fn], set[Any]()
+    nodes: list[Any] = [x.grad_fn for x in tensors]
+    seen: set[Any] = set()
     while nodes:
-        node: Any = nodes.pop()
+        node = nodes.pop()
         if node is None or node in seen:
             continue
         seen.add(node)
@@ -175,22 +181,8 @@ def leaves_of(func: Any, t: Tensor, y: Any) -> dict[str, Tensor]:
     with torch.enable_grad():
         value = func(t, y)
     parts = value if isinstance(value, tuple | list) else (value,)
-    found: dict[int, Tensor] = {}
-    nodes: list[Any] = [part.grad_fn for part in parts if part.grad_fn is not None]
-    seen: set[Any] = set()
     named = list(_named(func, ""))
-    computed = {x.grad_fn: x for _, x in named if x.grad_fn is not None}
-    while nodes:
-        node = nodes.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        if node in computed:
-            found[id(computed[node])] = computed[node]
-            continue
-        if (leaf := getattr(node, "variable", None)) is not None:
-            found[id(leaf)] = leaf
-        nodes += [after for after, _ in node.next_functions if after is not None]
+    found = _ends(parts, [x for _, x in named])
     names = {id(tensor): name for name, tensor in reversed(named)}
     called = {leaf: names.get(leaf, f"tensor_{i}") for i, leaf in enumerate(found)}
     return {called[leaf]: tensor for leaf, tensor in found.items()}
