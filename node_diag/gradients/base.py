@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from node_diag.field import Field
+from node_diag.gradients.stopwatch import Stopwatch
 from node_diag.gradients.trail import TrailPoint
 from node_diag.gradients.vjp import derivatives, vjp
 from node_diag.problem import Problem
@@ -172,20 +172,20 @@ def run(
         return _run_whole(name, method, f, setup)
     z0 = problem.flat_z0().requires_grad_()
     ts = torch.tensor(problem.ts, dtype=torch.float64).requires_grad_()
-    _synchronize(z0)
-    start = time.perf_counter()
+    watch = Stopwatch(problem.device)
     tape = method.forward(f, z0, ts, setup)
     with torch.no_grad():
         loss = float(problem.loss_of(tape.solution.zs))
-    _synchronize(z0)
-    middle, nfe_forward = time.perf_counter(), f.nfe
+    watch.lap()
+    nfe_forward = f.nfe
     if probe is not None:
         probe.on_tape(tape)
     cotangents, direct = loss_vjp(problem, tape.solution.zs)
     backward = method.backward(tape, cotangents)
     for parameter, extra in direct.items():
         backward.gradient.params[parameter] += extra
-    _synchronize(z0)
+    watch.lap()
+    forward_s, backward_s = watch.seconds()
     return MethodRun(
         method=name,
         loss=loss,
@@ -194,8 +194,8 @@ def run(
         backward=backward,
         nfe_forward=nfe_forward,
         nfe_backward=f.nfe - nfe_forward,
-        forward_s=middle - start,
-        backward_s=time.perf_counter() - middle,
+        forward_s=forward_s,
+        backward_s=backward_s,
         knows_times=backward.knows_times,
         kept=tape.kept,
     )
@@ -203,12 +203,10 @@ def run(
 
 def _run_whole(name: str, method: WholeGradient, f: Field, setup: Setup) -> MethodRun:
     problem = f.problem
-    like = problem.flat_z0()
-    _synchronize(like)
-    start = time.perf_counter()
+    watch = Stopwatch(problem.device)
     loss, backward = method.whole(f, setup)
-    _synchronize(like)
-    unknown = like.new_empty(0, problem.layout.numel)
+    watch.lap()
+    unknown = problem.flat_z0().new_empty(0, problem.layout.numel)
     return MethodRun(
         method=name,
         loss=loss,
@@ -217,7 +215,7 @@ def _run_whole(name: str, method: WholeGradient, f: Field, setup: Setup) -> Meth
         backward=backward,
         nfe_forward=f.nfe,
         nfe_backward=0,
-        forward_s=time.perf_counter() - start,
+        forward_s=watch.seconds()[0],
         backward_s=0.0,
         knows_times=backward.knows_times,
     )
@@ -253,8 +251,3 @@ def through_graph(f: Field, zs: Tensor, z0: Tensor, ts: Tensor, cotangents: Tens
     """Gradient of states zs (K, D) whose graph goes back to z0 (D,), ts (K + 1,) and θ."""
     found = vjp([zs], [z0, ts, *f.params.values()], [cotangents])
     return Backward(Gradient(found[0], found[1], by_parameter(f, found[2:])))
-
-
-def _synchronize(x: Tensor) -> None:
-    if x.device.type == "cuda":
-        torch.cuda.synchronize(x.device)

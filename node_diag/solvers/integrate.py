@@ -14,6 +14,7 @@ from torch import Tensor
 
 from node_diag.errors import MaxStepsError, NonFiniteError, StepUnderflowError
 from node_diag.solvers.controller import Controller, starting_step
+from node_diag.solvers.finiteness import Finiteness
 from node_diag.solvers.runge_kutta import (
     FlatField,
     GraphStepper,
@@ -134,19 +135,18 @@ class _Run:
 
     def _steps(self, sizes: Iterable[float]) -> None:
         """Steps whose sizes are known beforehand."""
+        finiteness = Finiteness(self.z.device)
         for size in sizes:
             if self._finished():
-                return
+                break
             self._count()
             step, _ = self._clip(math.copysign(size, self.span))
             trial = self.stepper.trial(
                 self.t, self.z, step, self.stepper.derivative(self.t, self.z)
             )
             self._accept(trial, step)
-            if not bool(torch.isfinite(self.z).all()):
-                raise NonFiniteError(
-                    f"the state is NaN or infinite at t = {self._now()}", self._now()
-                )
+            finiteness.note(self._now(), self.z)
+        finiteness.look()
 
     def _adaptive(self) -> None:
         tableau = self.settings.tableau

@@ -19,6 +19,7 @@ from node_diag.solvers.tableau import Row, Tableau
 
 FlatField = Callable[[Tensor, Tensor], Tensor]
 Time = float | Tensor
+CPU = torch.device("cpu")
 
 
 def number(x: Time) -> float:
@@ -48,8 +49,20 @@ def _weights(
 
 
 @lru_cache
-def _nodes(tableau: Tableau) -> Tensor:
-    return torch.tensor(tableau.c, dtype=torch.float64)
+def _nodes(tableau: Tableau, device: torch.device) -> Tensor:
+    return torch.tensor(tableau.c, dtype=torch.float64, device=device)
+
+
+def like(x: Tensor, z: Tensor) -> Tensor:
+    """X in z's precision, on its device: the host does not wait for the copy to get there."""
+    return x.to(dtype=z.dtype, device=z.device, non_blocking=True)
+
+
+def time_like(t: Time, z: Tensor) -> Tensor:
+    """A time as f takes it."""
+    if isinstance(t, Tensor):
+        return like(t, z)
+    return torch.full((), t, dtype=z.dtype, device=z.device)
 
 
 @dataclass(frozen=True)
@@ -66,13 +79,14 @@ class Step:
     def make(cls, tableau: Tableau, t: Time, h: Time, z: Tensor) -> Step:
         """Scale the tableau by h and lay out the stage times t + c_i h, in z's dtype."""
         weights, lengths = _weights(tableau, z.dtype, z.device)
-        nodes = _nodes(tableau)
-        if any(isinstance(x, Tensor) and x.ndim for x in (t, h)):
+        given = [x for x in (t, h) if isinstance(x, Tensor)]
+        nodes = _nodes(tableau, given[0].device if given else CPU)
+        if any(x.ndim for x in given):
             nodes = nodes.unsqueeze(-1)
         if z.ndim > 1:
             weights = weights.unsqueeze(-1)
-        scale = h.to(dtype=z.dtype, device=z.device) if isinstance(h, Tensor) else h
-        times = (nodes * h + t).to(dtype=z.dtype, device=z.device).unbind()
+        scale = like(h, z) if isinstance(h, Tensor) else h
+        times = like(nodes * h + t, z).unbind()
         return cls(times, (weights * scale).split(lengths))
 
     @property
@@ -109,9 +123,9 @@ def dense(tableau: Tableau, z: Tensor, h: Time, ks: Sequence[Tensor], theta: Tim
         weights = torch.stack(
             [torch.as_tensor(p, dtype=torch.float64) * _one(theta, h) for p in powers]
         )
-        weights = weights.to(dtype=z.dtype, device=z.device)
     else:
-        weights = torch.tensor(powers, dtype=z.dtype, device=z.device)
+        weights = torch.tensor(powers, dtype=torch.float64)
+    weights = like(weights, z)
     return combine(z, ks, weights.unsqueeze(-1) if z.ndim > weights.ndim else weights)
 
 
@@ -150,7 +164,7 @@ class GraphStepper:
 
     def derivative(self, t: Time, z: Tensor) -> Tensor:
         """f(t, z)."""
-        return self.f(torch.as_tensor(t).to(dtype=z.dtype, device=z.device), z)
+        return self.f(time_like(t, z), z)
 
     def trial(self, t: Time, z: Tensor, h: Time, k0: Tensor) -> Trial:
         """One step of size h from (t, z), with its error estimate."""
@@ -186,19 +200,19 @@ class InPlaceStepper:
         self._weights, lengths = _weights(tableau, z0.dtype, z0.device)
         self._scaled = torch.empty_like(self._weights)
         self._scaled_rows = list(self._scaled.split(lengths))
-        self._nodes = _nodes(tableau)
+        self._nodes = _nodes(tableau, CPU)
         self._plain = z0.dtype == torch.float64 and z0.device.type == "cpu"
 
     def derivative(self, t: Time, z: Tensor) -> Tensor:
         """f(t, z)."""
-        return self.f(torch.as_tensor(t, dtype=z.dtype, device=z.device), z)
+        return self.f(time_like(t, z), z)
 
     def trial(self, t: Time, z: Tensor, h: Time, k0: Tensor) -> Trial:
         """One step of size h from (t, z), with its error estimate."""
         torch.mul(self._weights, h, out=self._scaled)
         times = torch.add(self._nodes * h, t)
         if not self._plain:
-            times = times.to(dtype=z.dtype, device=z.device)
+            times = like(times, z)
         rows, scaled, f = self._rows, self._scaled_rows, self.f
         if k0 is not rows[0]:
             rows[0].copy_(k0)

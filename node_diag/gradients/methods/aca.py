@@ -33,7 +33,9 @@ class Aca:
         grid, tableau = solution.grid, tape.setup.forward.tableau
         params = list(f.params.values())
         totals = [torch.zeros_like(p) for p in params]
-        ts = tape.ts.detach().clone()
+        # Times live where the states do: a gradient in them that is read off on the host at every
+        # step would make it wait for the device.
+        ts = tape.ts.detach().to(tape.z0.device)
         ts_total = torch.zeros_like(ts)
         adj_z = cotangents[-1]
         starts, inside = grid.starts(), observations(grid)
@@ -42,7 +44,7 @@ class Aca:
             is_last = i == len(grid.h) - 1
             with torch.enable_grad():
                 z = solution.checkpoints[i].detach().requires_grad_()
-                t = torch.tensor(starts[i], dtype=torch.float64, requires_grad=True)
+                t = ts.new_full((), starts[i]).requires_grad_()
                 taus = [ts[k + 1].clone().requires_grad_() for k in inside[i]]
                 t_end = ts[-1].clone().requires_grad_()
                 h = t_end - t if is_last else grid.h[i]
@@ -61,7 +63,7 @@ class Aca:
             waiting -= len(inside[i])
             if tape.setup.record:
                 trail.note(starts[i], waiting, adj_z, totals)
-        gradient = Gradient(adj_z, ts_total, by_parameter(f, totals))
+        gradient = Gradient(adj_z, ts_total.cpu(), by_parameter(f, totals))
         return Backward(gradient, n_steps=len(grid.h), trail=trail.points)
 
 

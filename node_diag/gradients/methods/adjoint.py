@@ -13,6 +13,7 @@ from node_diag.gradients.base import Backward, Gradient, Setup, Tape
 from node_diag.gradients.trail import Trail
 from node_diag.gradients.vjp import vjp
 from node_diag.solvers.integrate import OnStep, integrate
+from node_diag.solvers.runge_kutta import time_like
 
 AWAY = 100.0
 """Times the largest state among z0 and those observed: a z̄ beyond is far from the trajectory."""
@@ -114,7 +115,7 @@ def _of_derivative(tape: Tape, error: NonFiniteError) -> NonFiniteError:
 
 def _dot_f(f: Field, cotangent: Tensor, t: Tensor, z: Tensor) -> Tensor:
     with torch.no_grad():
-        return torch.dot(cotangent, f(t.to(dtype=z.dtype, device=z.device), z)).double().cpu()
+        return torch.dot(cotangent, f(time_like(t, z), z)).double().cpu()
 
 
 class _Watch:
