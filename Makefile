@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test lint format bench audit calibration checkers experiments schema gallery clean
+.PHONY: help demo test lint format bench gpu audit calibration checkers experiments schema gallery clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -30,6 +30,9 @@ bench: $(VENV)/.dev  ## compare speed side by side and write docs/benchmarks.md 
 	$(PIP_INSTALL) -e '.[bench]'
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench.scaling
+
+gpu: $(VENV)/.dev  ## gradients at the batch sizes people train with, on a GPU; writes docs/gpu_benchmarks.md
+	$(BIN)/python -m tests.bench.device
 
 calibration: $(VENV)/.dev  ## hold the references' uncertainties against true errors and write docs/calibration.md
 	$(BIN)/python -m tests.calibration

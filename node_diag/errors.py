@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import sysconfig
 import traceback
@@ -130,3 +131,17 @@ def said(error: BaseException) -> str:
     return (
         f"{name} ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else name
     )
+
+
+def moment(t: Any) -> float:
+    """The time in a tensor; NaN under torch.func.vmap, where a tensor has no value."""
+    try:
+        return float(t.detach())
+    except RuntimeError:
+        return math.nan
+
+
+def when(t: Any) -> str:
+    """At what time f was evaluated, as the end of a clause; nothing if that is not known."""
+    at = moment(t)
+    return "" if math.isnan(at) else f" at t = {at:.6g}"

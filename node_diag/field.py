@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from node_diag.errors import ProblemError, reraise_interrupt, said
+from node_diag.errors import ProblemError, reraise_interrupt, said, when
 from node_diag.problem import Problem
 from node_diag.promotion import in_precision
 from node_diag.substitute import substituted
@@ -59,16 +59,16 @@ class Field:
             reraise_interrupt(error)
             if t.requires_grad and not self._cuts_time and self._works_without_time_gradient(t, z):
                 return self(t, z)
-            raise ProblemError(f"f raised {said(error)} at t = {float(t.detach()):.6g}") from error
+            raise ProblemError(f"f raised {said(error)}{when(t)}") from error
         if z._version != version and not self._copies:
             raise ProblemError(
-                "f changed the state it was given in place at t = "
-                f"{float(t.detach()):.6g}; use z.clone() or operations that do not"
+                f"f changed the state it was given in place{when(t)}; use z.clone() or operations "
+                "that do not"
             )
         if value.shape != z.shape or value.dtype is not z.dtype:
             raise ProblemError(
                 f"f returned {value.dtype} of shape {tuple(value.shape)} for a {z.dtype} state of "
-                f"shape {tuple(z.shape)} at t = {float(t.detach()):.6g}"
+                f"shape {tuple(z.shape)}{when(t)}"
             )
         if value.requires_grad and not torch.is_grad_enabled():
             value = value.detach()  # f switched gradients on by itself, or returned a parameter

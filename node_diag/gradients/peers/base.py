@@ -16,8 +16,10 @@ from node_diag.errors import (
     ProblemError,
     SolveError,
     UsageError,
+    moment,
     reraise_interrupt,
     said,
+    when,
 )
 from node_diag.field import Field
 from node_diag.gradients.base import Backward, Setup, Tape, through_graph
@@ -236,8 +238,8 @@ class Dynamics(nn.Module):
         """dz/dt at one t and one z (D,)."""
         f = self.field
         if f.nfe >= self.most:
-            at = float(t.detach())
-            raise MaxStepsError(f"{f.nfe} evaluations of f were not enough at t = {at:.6g}", at)
+            words = f"{f.nfe} evaluations of f were not enough{when(t)}"
+            raise MaxStepsError(words, moment(t))
         now = list(self._parameters.values())
         if any(a is not b for a, b in zip(now, self._own, strict=True)):  # functional_call
             f.nfe += 1

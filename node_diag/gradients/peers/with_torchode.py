@@ -119,11 +119,15 @@ class Torchode(LibraryMethod):
         followed = self.follow(steps, len(z0)) if setup.record else None
         stepper = getattr(torchode, self.solver(settings))(term=term)
         adjoint = self.adjoint(term, stepper, controller(settings, term, followed), settings)
-        times = ts.to(z0.device)[None]
+        times = self.times(ts, z0)[None]
         problem = torchode.InitialValueProblem(z0[None], times[:, 0], times[:, -1], times)
-        found = adjoint.solve(problem, dt0=first_step(settings, ts, z0))
+        found = adjoint.solve(problem, dt0=first_step(settings, times[0]))
         refuse(found.status, steps.t)
         return found.ys[0, 1:], []
+
+    def times(self, ts: Tensor, z0: Tensor) -> Tensor:
+        """The times as it takes them."""
+        return ts.to(z0.device)
 
     def adjoint(self, term: Any, stepper: Any, control: Any, settings: Settings) -> Any:
         """The object that solves and differentiates."""
@@ -167,6 +171,10 @@ class TorchodeBacksolve(Torchode):
         """Its reverse-time solves, whose torch.func.vjp refuses to run under hooks."""
         with unhooked():
             return super().backward(tape, cotangents)
+
+    def times(self, ts: Tensor, z0: Tensor) -> Tensor:
+        """In the precision of the state: float64 beside float32 makes its reverse state float64."""
+        return ts.to(z0)
 
     def adjoint(self, term: Any, stepper: Any, control: Any, settings: Settings) -> Any:
         """The object that solves and differentiates; one controller for both directions."""
@@ -222,13 +230,12 @@ def controller(settings: Settings, term: Any, follower: Follower | None) -> Any:
     return Integral(follower, settings.atol, settings.rtol, term=term, dt_max=settings.max_step)
 
 
-def first_step(settings: Settings, ts: Tensor, z0: Tensor) -> Tensor | None:
+def first_step(settings: Settings, ts: Tensor) -> Tensor | None:
     """The starting step of fixed ones; adaptive ones find theirs."""
     if settings.tableau.adaptive:
         return None
-    size = step_size(settings, ts)
     sign = 1.0 if ts[-1] > ts[0] else -1.0
-    return torch.tensor([sign * size], dtype=torch.float64, device=z0.device)
+    return ts.new_full((1,), sign * step_size(settings, ts))
 
 
 def refuse(status: Tensor, t: float) -> None:

@@ -193,6 +193,50 @@ def test_f_that_raises_keeps_its_own_error():
             run(name, method, problem, setup)
 
 
+def test_f_that_raises_backward_keeps_its_own_error_where_its_time_has_no_value():
+    """torchode's reverse solve calls f under vmap."""
+
+    def f(t, z):
+        try:
+            float(t)
+        except RuntimeError:
+            raise ValueError("no such state") from None
+        return -z
+
+    problem = Problem(f, torch.ones(1), [0.0, 1.0], lambda zs: zs.sum())
+    method, setup = method_of("torchode-backsolve"), make_setup(problem, CheckConfig())
+    with pytest.raises(ProblemError, match="f raised ValueError: no such state"):
+        run("torchode-backsolve", method, problem, setup)
+
+
+FIXED_FAILS = "torchdiffeqpack-aca"
+"""Raises in its backward pass with fixed steps: docs/libraries.md."""
+
+
+@pytest.mark.parametrize(
+    ("name", "solver"),
+    [
+        *((name, "dopri5") for name in sorted(LIBRARIES - {"torchdiffeqpack-mali"})),
+        ("torchdiffeqpack-mali", "heun-euler"),
+        *((name, "euler") for name in sorted(LIBRARIES - {"torchdiffeqpack-mali", FIXED_FAILS})),
+    ],
+)
+def test_all_solve_in_float32(name, solver):
+    """A library may make a float64 state of a float32 one beside float64 times."""
+    precise = load("spiral", {"batch": 4})
+    options = {"solver": solver, "rtol": 1e-3, "atol": 1e-3}
+    found, same = (
+        gradient(problem, name, **options).gradient
+        for problem in (precise.to(torch.float32, torch.device("cpu")), precise)
+    )
+    assert {p.dtype for p in (found.z0, *found.params.values())} == {torch.float32}
+    own, true = (
+        np.concatenate([g.z0, *(p.ravel() for p in g.params.values())]) for g in (found, same)
+    )
+    # A hundred steps and fewer, each rounded by 6e-8 and a step size that is as much off.
+    assert np.linalg.norm(own - true) <= 1e-4 * np.linalg.norm(true)
+
+
 def test_second_derivatives_are_those_of_its_steps_or_named_as_lost():
     methods = ["direct", "torchode-frozen", "torchdiffeq-adjoint"]
     report = check(load("linear", {}), methods, order=2, repeat=1)
