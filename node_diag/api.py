@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from node_diag import records
-from node_diag.capturing.leaves import copy_of, held_by
+from node_diag.capturing.leaves import copy_of, held_by, moments, untouched
 from node_diag.capturing.problem import problem_of
 from node_diag.capturing.watch import Watch, watching
 from node_diag.config import TOLERANCES
@@ -140,7 +140,8 @@ def check(
     spec = problem.source.removeprefix("built-in ").removesuffix(":problem") or problem.name
     request = Request(problem, resolved.config, spec, problem.overrides, resolved.sources)
     drawn = random.getstate()  # which the first import of rich changes
-    with torch.random.fork_rng():  # the caller's random numbers go on as if nothing had happened
+    # The caller's random numbers go on as if nothing had happened, and so do the norms in f.
+    with untouched(problem.func), torch.random.fork_rng():
         torch.manual_seed(resolved.config.seed)
         plain = run_check(request)
     random.setstate(drawn)
@@ -184,8 +185,7 @@ def check_model(
     """
     contexts: dict[str, Tensor] = {}
     if isinstance(func, torch.nn.Module):
-        times = [torch.as_tensor(ts[i]) for i in (0, len(ts) // 2, -1)]
-        held = held_by(func, times, z0, func.parameters())
+        held = held_by(func, moments(ts), z0, tuple(func.parameters()))
         contexts = held.contexts
         func = copy_of(func, held) if held.all else func
     problem = Problem(
@@ -235,7 +235,9 @@ class Captured:
     def check(self, methods: Sequence[str] | None = None, **options: Any) -> Report:
         """Check that call: see :func:`check`. By default beside torchdiffeq's backprop and aca."""
         problem = self.problem
-        return check(problem, methods or (problem.call.checked_by, "torchdiffeq", "aca"), **options)
+        chosen = methods or (problem.call.checked_by, "torchdiffeq", "aca")
+        with untouched(problem.call.func):
+            return check(problem, chosen, **options)
 
 
 @contextmanager

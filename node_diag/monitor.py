@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from node_diag.capturing.leaves import held_by, moments, sources_of, untouched
 from node_diag.config_sources import resolve
 from node_diag.errors import NoReferenceError, ProblemError, SolveError, UsageError
 from node_diag.gradients.base import run
@@ -137,9 +138,11 @@ class Monitor:
         start = time.perf_counter()
         problem = Problem(self.func, z0, ts, loss, params=self.params)
         gradient = _gradient(problem)
-        with torch.random.fork_rng(devices=[]):  # f's random numbers are the training's
+        # f's random numbers are the training's, and what its norms have seen.
+        with untouched(self.func), torch.random.fork_rng(devices=[]):
             precise = problem.to(torch.float64, torch.device("cpu"), copy=True)
-            found = self._compared(precise, gradient)
+            prepared = self._prepared(z0, ts)
+            found = Comparison(failure=prepared) if prepared else self._compared(precise, gradient)
             reconstruct = self.reconstruct and not found.failure
             reconstruction = self._reconstruct(precise) if reconstruct else math.nan
         seconds = time.perf_counter() - start
@@ -154,6 +157,21 @@ class Monitor:
         )
         self._tell(reading)
         return reading
+
+    def _prepared(self, z0: State, ts: Sequence[float] | Tensor) -> str:
+        """Why the gradient cannot be compared: a way to it that does not lead through f alone."""
+        if not isinstance(self.func, nn.Module):
+            return ""
+        own = tuple(self.func.parameters())
+        held = held_by(self.func, moments(ts), z0, own)
+        ids = set(map(id, own))
+        names = [name for name, x in held.all.items() if sources_of(x).keys() & ids]
+        if not names:
+            return ""
+        return (
+            f"f holds {', '.join(names)}, computed from its parameters before it is called: "
+            "compute that in forward to have it monitored, or check it with check_model"
+        )
 
     def _compared(self, problem: Problem, gradient: Vector) -> Comparison:
         """Whatever f is like, training goes on."""

@@ -189,11 +189,15 @@ class Problem:
             originals = tensors_of(self.func)
             try:
                 func = copying.deepcopy(self.func)
+                if set(map(id, tensors_of(func).values())) & set(map(id, originals.values())):
+                    raise TypeError("its copy shares tensors with it")
                 for p in func.parameters():
                     if not p.is_leaf:  # a scripted module's copies remember the originals
                         p.detach_().requires_grad_()
                 move(func, dtype, device)
-            except Exception:  # it holds a lock, or a tensor computed from others: leave it there
+            except (
+                Exception
+            ):  # a lock, or a tensor computed from others, or a copy of its own: leave it
                 others = {name: elsewhere(x, dtype, device) for name, x in originals.items()}
                 params = {name: others[name] for name in self.params}
                 return substituted(self.func, originals, others), params, (originals, others)

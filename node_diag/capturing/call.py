@@ -26,6 +26,7 @@ class Call:
             parameters of the module that is kept.
         prepared: as ``computed``, from the module's own parameters, in whose place they are.
         adjoint_params: names of the parameters it was told to differentiate; None: not told.
+        counted: why its gradient is not that of what f holds, if the way to it is clear.
         cotangents: ∂L/∂y at all times, for every part of a tuple state, once they have arrived.
         autocast: (device type, dtype) it ran under, if any.
     """
@@ -42,6 +43,7 @@ class Call:
     computed: list[str] = field(default_factory=list[str])
     prepared: list[str] = field(default_factory=list[str])
     adjoint_params: list[str] | None = None
+    counted: str = ""
     cotangents: list[Tensor] = field(default_factory=list[Tensor])
     autocast: tuple[str, torch.dtype] | None = None
 

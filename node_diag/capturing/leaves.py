@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from node_diag.capturing.containers import fill_from_parameters, tensors_in
+
 DEEPEST = 2
 """Objects inside objects in which names are looked for."""
+MOMENTS = 16
+"""Parts of the interval at whose ends f is asked what it reads of what it holds."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,16 @@ class Held:
         return self.contexts | self.prepared
 
 
+def moments(ts: Sequence[float] | Tensor) -> list[Tensor]:
+    """Times at which f is asked what it reads: some of the given ones, and in between."""
+    given = torch.as_tensor(ts).detach()
+    between = torch.linspace(0, 1, MOMENTS + 1, dtype=given.dtype, device=given.device)
+    return [
+        *given[:: max(1, len(given) // MOMENTS)],
+        *(given[0] + (given[-1] - given[0]) * between),
+    ]
+
+
 def held_by(module: nn.Module, ts: Iterable[Tensor], y: Any, own: Iterable[Tensor]) -> Held:
     """Attributes of a module, and of those in it, that were computed outside and that f reads.
 
@@ -53,8 +68,8 @@ def held_by(module: nn.Module, ts: Iterable[Tensor], y: Any, own: Iterable[Tenso
     found = {
         id(value): (f"{path}.{name}" if path else name, value)
         for path, part in reversed([*module.named_modules()])
-        for name, value in vars(part).items()
-        if isinstance(value, Tensor) and value.requires_grad and not value.is_leaf
+        for name, value in reversed([*tensors_in(part)])  # the first name is the one a copy has
+        if value.requires_grad and not value.is_leaf
     }
     held = dict(found.values())  # one that is held twice has one name
     nothing = Held({}, {}, [])
@@ -118,20 +133,21 @@ def sources_of(tensor: Tensor, known: Iterable[Tensor] = ()) -> dict[int, Tensor
 def _ends(tensors: Iterable[Tensor], known: Iterable[Tensor]) -> dict[int, Tensor]:
     """Where the graphs of some tensors end: in leaves, or in ``known`` tensors before."""
     found: dict[int, Tensor] = {}
-    on_the_way = {x.grad_fn: x for x in known if x.grad_fn is not None}
-    nodes: list[Any] = [x.grad_fn for x in tensors]
+    # One node may have several outputs, as that of chunk() has.
+    on_the_way = {(x.grad_fn, x.output_nr): x for x in known if x.grad_fn is not None}
+    edges: list[tuple[Any, int]] = [(x.grad_fn, x.output_nr) for x in tensors]
     seen: set[Any] = set()
-    while nodes:
-        node = nodes.pop()
+    while edges:
+        node, output = edges.pop()
+        if (on_it := on_the_way.get((node, output))) is not None:
+            found[id(on_it)] = on_it
+            continue
         if node is None or node in seen:
             continue
         seen.add(node)
-        if node in on_the_way:
-            found[id(on_the_way[node])] = on_the_way[node]
-            continue
         if (leaf := getattr(node, "variable", None)) is not None:
             found[id(leaf)] = leaf
-        nodes += [after for after, _ in node.next_functions]
+        edges += node.next_functions
     return found
 
 
@@ -142,11 +158,15 @@ def copy_of(module: nn.Module, held: Held) -> nn.Module:
     """
     found, own = _with_leaves(module, held.all)
     leaves = {id(leaf): leaf for leaf in own.values()}
-    for part in found.modules():  # it may be held in several places
-        for attribute, value in list(vars(part).items()):
-            if (leaf := leaves.get(id(value))) is not None:
+    for path, part in list(found.named_modules()):  # it may be held in several places
+        for attribute, value in list(tensors_in(part)):
+            if (leaf := leaves.get(id(value))) is None:
+                continue
+            if getattr(part, attribute, None) is value:
                 delattr(part, attribute)
-                part.register_parameter(attribute, leaf)
+            else:
+                fill_from_parameters(found, path, attribute)
+            part.register_parameter(attribute, leaf)
     for name in held.behind:
         owner, _, attribute = name.rpartition(".")
         fixed = nn.Parameter(found.get_parameter(name).detach().clone(), requires_grad=False)
@@ -165,40 +185,66 @@ def _with_leaves(
 
 def _attribute(module: nn.Module, name: str) -> Any:
     owner, _, attribute = name.rpartition(".")
-    return getattr(module.get_submodule(owner), attribute)
+    return dict(tensors_in(module.get_submodule(owner))).get(attribute)
 
 
-def leaves_of(func: Any, t: Tensor, y: Any) -> dict[str, Tensor]:
+def leaves_of(func: Any, t: Tensor, y: Any, told: Sequence[Tensor] = ()) -> dict[str, Tensor]:
     """Tensors that require a gradient and that ``func(t, y)`` depends on, by name.
 
     They are leaves of autograd's graph, or have a name in ``func`` and were computed before.
 
     Args:
-        func: f, no module.
+        func: f.
         t: a time.
         y: a state, or a tuple of parts; cut from any graph.
+        told: ``adjoint_params``, which give a name to what has no other.
     """
-    with torch.enable_grad():
+    named = list(_named(func, ""))  # before the call, which may keep what it computes
+    with untouched(func), torch.random.fork_rng(), torch.enable_grad():
         value = func(t, y)
     parts = value if isinstance(value, tuple | list) else (value,)
-    named = list(_named(func, ""))
     found = _ends(parts, [x for _, x in named])
-    names = {id(tensor): name for name, tensor in reversed(named)}
+    named.sort(key=lambda pair: -pair[0].count("."))  # of two names the nearest stays
+    names = {id(p): f"adjoint_params[{i}]" for i, p in enumerate(told)}
+    names |= {id(tensor): name for name, tensor in named}
     called = {leaf: names.get(leaf, f"tensor_{i}") for i, leaf in enumerate(found)}
     return {called[leaf]: tensor for leaf, tensor in found.items()}
 
 
-def _named(thing: Any, name: str, depth: int = 0) -> Iterator[tuple[str, Tensor]]:
+@contextmanager
+def untouched(func: Any) -> Generator[None]:
+    """Inside it, the modules that a function uses may change their buffers, as a norm does."""
+    modules = [thing for _, thing in _reached(func, "") if isinstance(thing, nn.Module)]
+    before = [(b, b.detach().clone()) for module in modules for b in module.buffers()]
+    try:
+        yield
+    finally:
+        for buffer, was in before:
+            if not torch.equal(buffer, was):
+                buffer.data.copy_(was)  # not an operation that a graph would notice
+
+
+def _named(func: Any, name: str) -> Iterator[tuple[str, Tensor]]:
     """Tensors that are reachable from a function, and how."""
-    if isinstance(thing, Tensor):
-        yield name, thing
-    elif isinstance(thing, nn.Module):
-        prefix = f"{name}." if name else ""
+    for path, thing in _reached(func, name):
+        if isinstance(thing, Tensor):
+            yield path, thing
+            continue
+        prefix = f"{path}." if path else ""
         yield from ((prefix + own, p) for own, p in thing.named_parameters())
+        for inner, part in thing.named_modules():
+            at = f"{prefix}{inner}." if inner else prefix
+            yield from ((at + own, x) for own, x in tensors_in(part) if x.requires_grad)
+
+
+def _reached(thing: Any, name: str, depth: int = 0) -> Iterator[tuple[str, Tensor | nn.Module]]:
+    """Tensors and modules that are reachable from a function, and how."""
+    if isinstance(thing, Tensor | nn.Module):
+        yield name, thing
     elif depth <= DEEPEST and not _installed(thing):
         for inner, value in _held(thing):
             path = f"{name}.{inner}" if name and inner else name or inner
-            yield from _named(value, path, depth + 1)
+            yield from _reached(value, path, depth + 1)
 
 
 def _installed(thing: Any) -> bool:

@@ -6,9 +6,10 @@ The first call whose result receives a gradient is kept: f, z0, the times, the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from types import FunctionType
 from typing import Any
@@ -19,12 +20,12 @@ from torch import Tensor, nn
 from torch.autograd.graph import register_multi_grad_hook
 
 from node_diag.capturing.call import Call
-from node_diag.capturing.leaves import Held, copy_of, held_by, leaves_of, sources_of
+from node_diag.capturing.containers import tensors_in
+from node_diag.capturing.leaves import copy_of, held_by, leaves_of, moments, sources_of
+from node_diag.capturing.twice import counted
 from node_diag.errors import UsageError
 
 NAMES = ("odeint", "odeint_adjoint")
-MOMENTS = 4
-"""Times of a call, at least, at which f is asked what it reads of what it holds."""
 
 
 class EnoughError(BaseException):
@@ -55,7 +56,8 @@ class Watch:
         def watched(func: Any, y0: Any, t: Tensor, **arguments: Any) -> Any:
             if self.is_over and self.ends:
                 raise EnoughError  # the script caught the first one
-            if given := arguments.get("adjoint_params"):
+            given = arguments.get("adjoint_params")
+            if given is not None and not isinstance(given, Tensor):
                 arguments["adjoint_params"] = tuple(given)  # it may be a generator
             found = original(func, y0, t, **arguments)
             if not self.is_over and arguments.get("event_fn") is None:
@@ -150,34 +152,69 @@ def _replaced(function: Any, by: Callable[..., Any]) -> Generator[None]:
 
 def _keep(call: Call) -> None:
     """Hold on to the parameters as they are, and to which of them are differentiated."""
-    given = call.arguments.get("adjoint_params")
-    held = Held({}, {}, [])
+    told = call.arguments.get("adjoint_params")
+    if told is not None:
+        told = tuple(told)
     if isinstance(call.func, nn.Module):
-        # What torchdiffeq takes where it is not told.
-        own = tuple(call.func.parameters()) if given is None else given
-        held = held_by(call.func, call.t[:: max(1, len(call.t) // MOMENTS)], call.y0, own)
-        call.computed, call.prepared = list(held.contexts), list(held.prepared)
-        named = {**dict(call.func.named_parameters()), **held.all}
-        if held.all:
-            given = (*own, *held.prepared.values())
-    else:
-        named = leaves_of(call.func, call.t[0], call.y0)
-        left = {id(p) for p in named.values()}
-        if given is not None:
-            told, computed = set(map(id, given)), [x for x in named.values() if not x.is_leaf]
-            made = [x for x in computed if sources_of(x, given).keys() <= told]
-            behind = {leaf for x in computed for leaf in sources_of(x, given)} - left
-            given = (*(p for p in given if id(p) not in behind), *made)
-        others = [p for p in given or () if p.requires_grad and id(p) not in left]
-        named |= {f"adjoint_params[{i}]": p for i, p in enumerate(others)}
-        call.leaves = named
-        call.values = {name: _cut(p) for name, p in named.items()}
-    if given is not None:
-        wanted = set(map(id, given))
+        if _keep_module(call, call.func, told):
+            return
+        if told is None:  # what torchdiffeq takes where it is not told
+            told = tuple(call.func.parameters())
+    _keep_function(call, told)
+
+
+def _keep_module(call: Call, module: nn.Module, told: tuple[Tensor, ...] | None) -> bool:
+    """By a copy of it; not if it has none of its own, or reads what it is told of elsewhere."""
+    own = tuple(module.parameters()) if told is None else told
+    held = held_by(module, moments(call.t), call.y0, own)
+    named = {**dict(module.named_parameters()), **held.all}
+    try:
+        copied = copy_of(module, held)
+        elsewhere = {id(x) for x in leaves_of(copied, call.t[0], call.y0).values()}
+    except Exception:  # it holds a lock, say
+        return False
+    elsewhere |= {id(x) for part in module.modules() for _, x in tensors_in(part)}
+    shared = set(map(id, copied.parameters())) & set(map(id, module.parameters()))
+    if shared or (elsewhere & set(map(id, told or ()))) - set(map(id, named.values())):
+        return False
+    call.computed, call.prepared = list(held.contexts), list(held.prepared)
+    call.counted = counted(named, held.all, own)
+    if held.all:
+        told = (*own, *held.prepared.values())
+    _tell(call, named, told)
+    call.func = copied
+    return True
+
+
+def _keep_function(call: Call, told: tuple[Tensor, ...] | None) -> None:
+    """By the tensors it reads."""
+    func = call.func
+    named = leaves_of(func, call.t[0], call.y0, told or ())
+    left = set(map(id, named.values()))
+    if told is not None:
+        computed = {name: x for name, x in named.items() if not x.is_leaf}
+        call.counted = counted(named, computed, told)
+        known = set(map(id, told))
+        made = [x for x in computed.values() if sources_of(x, told).keys() <= known]
+        behind = {
+            leaf
+            for x in computed.values()
+            for leaf in sources_of(x, [p for p in told if p is not x])
+        } - left
+        told = (*(p for p in told if id(p) not in behind), *made)
+    others = [(i, p) for i, p in enumerate(told or ()) if p.requires_grad and id(p) not in left]
+    named |= {f"adjoint_params[{i}]": p for i, p in others}
+    call.leaves = named
+    call.values = {name: _cut(p) for name, p in named.items()}
+    _tell(call, named, told)
+    if isinstance(func, nn.Module):
+        call.func = partial(func)
+
+
+def _tell(call: Call, named: Mapping[str, Tensor], told: tuple[Tensor, ...] | None) -> None:
+    if told is not None:
+        wanted = set(map(id, told))
         call.adjoint_params = [name for name, p in named.items() if id(p) in wanted]
-    if isinstance(call.func, nn.Module):
-        with suppress(Exception):  # then it is the module itself, as it will be
-            call.func = copy_of(call.func, held)
 
 
 def _autocast() -> tuple[str, torch.dtype] | None:

@@ -33,8 +33,8 @@ STORING = {
 """How a library's users get the states stored, and the method that does."""
 
 _MORE = (
-    "name them in its adjoint_params besides f's own parameters (node_diag.capture() checks a call "
-    "that does), or call odeint",
+    "name them in its adjoint_params besides f's own parameters, but for those they were computed "
+    "from, which would count twice (node_diag.capture() checks a call that does), or call odeint",
     "torchdiffeq",
 )
 _OWN_ONLY = "it differentiates the parameters of f alone, so take one that goes through the graph"

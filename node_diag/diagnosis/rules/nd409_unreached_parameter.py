@@ -2,8 +2,8 @@
 
 A parameter that f does not use (a layer that forward forgets, a .data or detach() on the way) stays
 where it is for ever. A tensor that f uses and that requires a gradient, but is held in a list or
-was assigned as a plain attribute, is not in .parameters(): no optimiser sees it, and its gradient
-is in no method's result.
+was assigned as a plain attribute, is not in .parameters(): an optimiser of those does not see it,
+an adjoint gives it no gradient, and its gradient is in no method's result.
 
 Detected: autograd goes from neither f at five points of the trajectory nor the loss to a parameter,
 which they may still read; or its graph of f ends, each time, in a tensor that is no parameter.
@@ -54,11 +54,12 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         one = len(found.unregistered) == 1
         yield rule.finding(
             f"f uses {listed(found.unregistered)}, which {'requires' if one else 'require'} a "
-            f"gradient but {'is' if one else 'are'} not among the module's parameters: no "
-            f"optimiser will change {'it' if one else 'them'}",
-            "register it: a tensor as nn.Parameter, those in a list or dict as nn.ParameterList or "
-            "nn.ParameterDict, layers as nn.ModuleList or nn.ModuleDict; what is registered is "
-            f"shown by {look}",
+            f"gradient but {'is' if one else 'are'} not among the module's parameters: an adjoint "
+            f"that takes those gives {'it' if one else 'them'} none, and an optimiser of those "
+            f"does not change {'it' if one else 'them'}",
+            "if it is to be f's own, register it: a tensor as nn.Parameter, those in a list or "
+            "dict as nn.ParameterList or nn.ParameterDict, layers as nn.ModuleList or "
+            f"nn.ModuleDict; what is registered is shown by {look}",
             None,
             tensors=found.unregistered,
         )

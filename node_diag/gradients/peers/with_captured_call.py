@@ -107,7 +107,13 @@ class CapturedAdjoint(_Captured, TorchdiffeqAdjoint):
     name = "odeint_adjoint"
 
     def _arguments(self, call: Call, f: Field, setup: Setup, t: Tensor) -> Options:
-        """With the parameters it differentiated, where f is a copy of its f."""
+        """With the parameters it differentiated, where f is a copy of its f.
+
+        Raises:
+            ProblemError: that is not the gradient the script gets, and why.
+        """
+        if call.counted:
+            raise ProblemError(f"the gradient of this call is wrong: {call.counted}")
         named = f.params if call.adjoint_params is None else call.adjoint_params
         chosen = [f.params[name] for name in named if name in f.params]
         found = super()._arguments(call, f, setup, t)

@@ -1,0 +1,283 @@
+"""Calls of torchdiffeq whose f holds more than its parameters: the gradient they give is told."""
+
+import copy
+import threading
+from contextlib import nullcontext
+
+import pytest
+import torch
+from torch import nn
+from torchdiffeq import odeint, odeint_adjoint
+
+from node_diag import Monitor, capture, check_model, gradient
+from node_diag.errors import ProblemError
+
+T = torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64)
+ONES, CODE = torch.ones(2, dtype=torch.float64), torch.ones(3, dtype=torch.float64)
+
+
+class Held(nn.Module):
+    """f that reads scale and shift, which somebody has put there."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.Linear(2, 2, dtype=torch.float64)
+        self.scale, self.shift = torch.ones(2).double(), torch.zeros(2).double()
+
+    def forward(self, t, y):
+        return torch.tanh(self.net(y)) * self.scale + self.shift
+
+
+class Shared(Held):
+    """With copies that share everything with it."""
+
+    def __deepcopy__(self, memo):
+        other = type(self).__new__(type(self))
+        nn.Module.__init__(other)
+        other.__dict__.update(self.__dict__)
+        return other
+
+
+def encoder(n=4):
+    torch.manual_seed(1)
+    return nn.Linear(3, n, dtype=torch.float64)
+
+
+def trained(func, *, adjoint_params=None, solve=odeint_adjoint, **options):
+    """The call, captured, after its backward pass."""
+    if adjoint_params is not None:
+        options["adjoint_params"] = adjoint_params
+    with capture() as captured:
+        solve(func, ONES, T, **options)[-1].square().sum().backward()
+    return captured
+
+
+def told(captured):
+    """What the check says that the call's gradient is, by name."""
+    problem = captured.problem
+    return gradient(problem, problem.call.checked_by, **problem.settings).gradient.params
+
+
+def test_two_outputs_of_one_operation_are_two_tensors():
+    """chunk() has one node for both: told of one, the adjoint gives the other none."""
+    f, enc = Held(), encoder()
+    f.scale, f.shift = enc(CODE).chunk(2)
+    found = told(trained(f, adjoint_params=(*f.parameters(), f.scale)))
+    assert torch.equal(found["net.weight"], f.net.weight.grad)
+    assert found["shift"].tolist() == [0.0, 0.0]
+    # Linear's bias: the gradient in scale is that in the first two, and all that arrived there.
+    assert torch.equal(torch.cat([found["scale"], found["shift"]]), enc.bias.grad)
+
+
+def test_a_closure_over_two_outputs_of_one_operation():
+    f, enc = Held(), encoder()
+    scale, shift = enc(CODE).chunk(2)
+    captured = trained(lambda t, y: scale * torch.tanh(f.net(y)) + shift, solve=odeint)
+    found = told(captured)
+    assert torch.equal(torch.cat([found["scale"], found["shift"]]), enc.bias.grad)
+
+
+def _twice():
+    f, enc = Held(), encoder(2)
+    f.scale = enc(CODE)
+    yield f, (f.scale, *enc.parameters()), r"scale is among .* beside adjoint_params\[1\]"
+    f = Held()
+    f.scale = encoder(2)(CODE)
+    f.shift = torch.tanh(f.scale)
+    yield f, (*f.parameters(), f.scale, f.shift), "shift is among .* beside scale"
+    f = Held()
+    f.scale = encoder(2)(CODE) * f.net.bias
+    yield f, (*f.parameters(), f.scale), r"scale is among .* beside net\.bias"
+    f, enc, net = None, encoder(2), Held().net
+    scale = enc(CODE)
+    yield lambda t, y: net(y) * scale, (scale, enc.bias), r"scale is among .* beside adjoint"
+
+
+@pytest.mark.parametrize("case", range(4))
+def test_a_tensor_told_beside_one_it_was_computed_from_counts_twice(case):
+    """torchdiffeq goes through the graph that f holds, and autograd goes there once more."""
+    func, params, words = list(_twice())[case]
+    captured = trained(func, adjoint_params=params)
+    with pytest.raises(ProblemError, match=words):
+        told(captured)
+
+
+def test_it_is_twice_indeed():
+    f, enc = Held(), encoder(2)
+    grads = []
+    for told_of in ("scale", "both"):
+        enc.zero_grad()
+        f.scale = enc(CODE)
+        params = (f.scale,) if told_of == "scale" else (f.scale, *enc.parameters())
+        odeint_adjoint(f, ONES, T, adjoint_params=params)[-1].sum().backward()
+        grads.append(enc.bias.grad.clone())
+    # The same solve but for its size: the reverse state is longer, at tolerances of 1e-7.
+    assert torch.allclose(grads[1], 2 * grads[0], rtol=1e-4)
+
+
+def test_a_tensor_of_which_a_part_is_told_is_named():
+    """w's way through scale is followed, the encoder's is not."""
+    f = Held()
+    f.scale = encoder(2)(CODE) * f.net.bias
+    with pytest.raises(ProblemError, match=r"scale was computed from net\.bias, .* and from more"):
+        told(trained(f))
+    f.scale = encoder(2)(CODE) * f.net.bias
+    assert "scale" in told(trained(f, adjoint_params=(f.net.weight, f.scale)))
+
+
+@pytest.mark.parametrize("kind", ["buffer", "list", "dict", "lock", "shared"])
+def test_a_context_is_found_wherever_it_is_held(kind):
+    """The adjoint of f's own parameters gives it none; told of it, the encoder's bias has it."""
+
+    class Elsewhere(Shared if kind == "shared" else Held):
+        def forward(self, t, y):
+            held = {"list": lambda: self.box[0], "dict": lambda: self.box["x"]}
+            return torch.tanh(self.net(y)) + held.get(kind, lambda: self.ctx)()
+
+    f, enc = Elsewhere(), encoder(2)
+    if kind == "buffer":
+        f.register_buffer("ctx", torch.zeros(2))
+    if kind == "lock":
+        f.lock = threading.Lock()
+    name = {"list": "box[0]", "dict": "box[x]"}.get(kind, "ctx")
+    for is_told in (False, True):
+        enc.zero_grad(set_to_none=True)
+        context = enc(CODE)
+        if kind in ("list", "dict"):
+            f.box = [context] if kind == "list" else {"x": context}
+        else:
+            f.ctx = context
+        captured = trained(f, adjoint_params=(*f.parameters(), context) if is_told else None)
+        found = told(captured)[name]
+        if is_told:
+            assert torch.equal(found, enc.bias.grad)
+            problem = captured.problem
+            by_graph = gradient(problem, "direct", rtol=1e-9, atol=1e-9).gradient.params[name]
+            # torchdiffeq's own tolerances, 1e-7 and 1e-9.
+            assert torch.allclose(by_graph, found, rtol=1e-5)
+        else:
+            assert enc.bias.grad is None
+            assert found.tolist() == [0.0, 0.0]
+
+
+def test_a_bound_method_reads_what_its_module_holds():
+    class Latent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.enc, self.net = encoder(2), Held().net
+
+        def dynamics(self, t, y):
+            self.last = torch.tanh(self.net(y) + self.context)
+            return self.last
+
+        def forward(self, solve):
+            self.context = self.enc(CODE)
+            return trained(self.dynamics, solve=solve)
+
+    model = Latent()
+    found = told(model(odeint))
+    assert sorted(found) == ["context", "net.bias", "net.weight"]
+    assert torch.equal(found["context"], model.enc.bias.grad)
+
+
+def test_what_the_adjoint_is_told_of_elsewhere_is_found():
+    other = Held().net
+
+    class Reading(Held):
+        def forward(self, t, y):
+            return super().forward(t, y) + other(y)
+
+    f = Reading()
+    found = told(trained(f, adjoint_params=(*f.parameters(), *other.parameters())))
+    # Parameters in another order are added up in another order, in the norm of the reverse state.
+    assert torch.allclose(found["adjoint_params[2]"], other.weight.grad, rtol=1e-12)
+    assert torch.allclose(found["net.weight"], f.net.weight.grad, rtol=1e-12)
+
+
+@pytest.mark.parametrize("read", ["box", "ctx"])
+def test_a_context_that_is_held_twice_is_one(read):
+    class Both(Held):
+        def forward(self, t, y):
+            return torch.tanh(self.net(y)) + (self.box[0] if read == "box" else self.ctx)
+
+    f, enc = Both(), encoder(2)
+    f.box = [enc(CODE)]
+    f.ctx = f.box[0]
+    found = told(trained(f, adjoint_params=(*f.parameters(), f.ctx)))
+    assert sorted(found) == ["box[0]", "net.bias", "net.weight"]
+    assert torch.equal(found["box[0]"], enc.bias.grad)
+
+
+def test_a_context_that_is_read_for_a_moment_is_found():
+    class Moment(Held):
+        def forward(self, t, y):
+            value = super().forward(t, y)
+            return value + self.ctx if 0.3 < float(t.detach()) < 0.45 else value
+
+    f = Moment()
+    f.ctx = encoder(2)(CODE)
+    captured = trained(f, method="rk4", options={"step_size": 0.05})
+    assert captured.problem.contexts == ("ctx",)
+
+
+def test_a_model_whose_copies_share_its_tensors_keeps_its_precision():
+    f = Shared().float()
+    f.scale, f.shift = f.scale.float(), f.shift.float()
+    before = copy.copy(dict(f.named_parameters()))
+    check_model(f, torch.ones(2), [0.0, 1.0], lambda zs: zs.sum(), methods=["aca"], repeat=1)
+    odeint(f, torch.ones(2), torch.tensor([0.0, 1.0])).sum().backward()
+    Monitor(f).step(torch.ones(2), [0.0, 1.0], lambda zs: zs.sum())
+    assert all(p is before[name] for name, p in f.named_parameters())
+    assert {p.dtype for p in f.parameters()} == {torch.float32}
+
+
+def test_its_parameters_are_those_of_the_moment():
+    f = Shared()
+    captured = trained(f)
+    own = f.net.weight.grad.clone()
+    with torch.no_grad():
+        f.net.weight.mul_(3.0)
+    # Parameters in another order are added up in another order, in the norm of the reverse state.
+    assert torch.allclose(told(captured)["net.weight"], own, rtol=1e-12)
+
+
+@pytest.mark.parametrize("layer", [nn.Dropout(0.5), nn.BatchNorm1d(2, dtype=torch.float64)])
+def test_a_function_leaves_random_numbers_and_norms_alone(layer):
+    rows = torch.randn(4, 2, dtype=torch.float64)
+    net = nn.Sequential(Held().net, layer)
+    alone = copy.deepcopy(net)
+
+    def step(net, context):
+        torch.manual_seed(2)
+        with context as captured:
+            odeint(lambda t, y: torch.tanh(net(y)), rows, T, method="rk4").sum().backward()
+        return captured, torch.rand(1)
+
+    _, expected = step(alone, nullcontext())
+    captured, drawn = step(net, capture())
+    assert torch.equal(drawn, expected)
+    monitor = Monitor(lambda t, y: torch.tanh(net(y)), params=dict(net.named_parameters()))
+    monitor.step(rows, T, lambda zs: zs.sum())
+    assert captured.problem.params
+    for mine, theirs in zip(net.buffers(), alone.buffers(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_a_monitor_does_not_judge_what_does_not_go_through_f_alone():
+    f = Held()
+    f.scale = f.net.bias * 2.0
+    odeint(f, ONES, T)[-1].sum().backward()
+    reading = Monitor(f, reconstruct=False).step(ONES, T, lambda zs: zs[-1].sum())
+    assert "f holds scale, computed from its parameters before" in reading.failure
+    f.scale = encoder(2)(CODE)  # the gradient in f's own parameters does not need it
+    f.zero_grad()
+    odeint(f, ONES, T, rtol=1e-9, atol=1e-9)[-1].sum().backward()
+    reading = Monitor(f, reconstruct=False).step(ONES, T, lambda zs: zs[-1].sum())
+    assert not reading.failure
+    assert reading.error < 1e-6  # the solve's 1e-9, and the reference's own
+
+
+def test_adjoint_params_that_are_a_tensor_do_not_break_the_script():
+    weight = torch.ones(2, dtype=torch.float64, requires_grad=True)
+    trained(lambda t, y: -weight * y, adjoint_params=weight)
