@@ -165,14 +165,22 @@ def _backward(problem: Problem, given: Mapping[str, Any]) -> Backward:
 
 
 def _in_times(given: Mapping[str, Any], count: int) -> Tensor | None:
-    """dL/dts, if it gives any; those in between are NaN where it gives only the ends'."""
+    """dL/dts, if it gives any.
+
+    Raises:
+        ProblemError: of some times only: they would not be judged, and nobody would know.
+    """
     if "ts" in given:
         return _like("ts", given, torch.zeros(count, dtype=torch.float64)).reshape(-1)
-    if "t0" not in given or "t1" not in given:
+    ends = [name for name in ("t0", "t1") if name in given]
+    if not ends:
         return None
-    ts = torch.full((count,), torch.nan, dtype=torch.float64)
-    ts[0], ts[-1] = _number(given["t0"]), _number(given["t1"])
-    return ts if count == 2 else None
+    if len(ends) < 2 or count > 2:
+        raise ProblemError(
+            f"it returned a gradient for {' and '.join(ends)} of {count} times; return 'ts' with "
+            "one for each, or none of them"
+        )
+    return torch.tensor([_number(given[name]) for name in ends], dtype=torch.float64)
 
 
 def _like(name: str, given: Mapping[str, Any], like: Tensor) -> Tensor:

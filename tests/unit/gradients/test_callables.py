@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from node_diag import check, from_solver, gradient
+from node_diag import Problem, check, from_solver, gradient
 from node_diag.config import CheckConfig
 from node_diag.errors import ProblemError
 from node_diag.gradients.base import run
@@ -62,6 +62,20 @@ def test_a_closed_form_is_right_and_a_halved_entry_is_named(file):
     assert "all of it in k" in finding.message
     assert list(finding.evidence["by_tensor"]) == ["k"]
     assert not any(f.method == "closed" for f in report.findings)
+
+
+@pytest.mark.parametrize(
+    ("times", "given", "words"),
+    [
+        ((0.0, 0.5, 1.0), ("t0", "t1"), "for t0 and t1 of 3 times; return 'ts'"),
+        ((0.0, 1.0), ("t0",), "for t0 of 2 times; return 'ts'"),
+    ],
+)
+def test_a_gradient_in_some_times_is_not_dropped_without_a_word(times, given, words):
+    problem = Problem(lambda t, z: -z, torch.ones(1).double(), times, lambda zs: zs.sum())
+    found = dict.fromkeys(given, 0.0) | {"z0": torch.zeros(1).double()}
+    with pytest.raises(ProblemError, match=words):
+        _run(lambda problem: (0.0, found), problem)
 
 
 def test_nothing_is_said_of_times_that_it_gives_no_gradient_in(file):
