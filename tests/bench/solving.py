@@ -121,7 +121,7 @@ def over_bare_f() -> Ratio:
 
 def over_slow_f() -> Ratio:
     """The same where f takes a millisecond or more."""
-    return _over_bare(network(*TYPICAL), pairs=9)
+    return _over_bare(network(*TYPICAL), pairs=25)
 
 
 def over_slow_f_of_a_wide_state() -> Ratio:
