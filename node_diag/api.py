@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from node_diag import records
+from node_diag import random_numbers, records
 from node_diag.capturing.leaves import copy_of, held_by, moments, untouched
 from node_diag.capturing.problem import problem_of
 from node_diag.capturing.watch import Watch, watching
@@ -139,12 +138,10 @@ def check(
     resolved = resolve(flags, {}, None, given=ARGUMENT)
     spec = problem.source.removeprefix("built-in ").removesuffix(":problem") or problem.name
     request = Request(problem, resolved.config, spec, problem.overrides, resolved.sources)
-    drawn = random.getstate()  # which the first import of rich changes
     # The caller's random numbers go on as if nothing had happened, and so do the norms in f.
-    with untouched(problem.func), torch.random.fork_rng():
+    with untouched(problem.func), random_numbers.kept():
         torch.manual_seed(resolved.config.seed)
         plain = run_check(request)
-    random.setstate(drawn)
     fields = {name: getattr(plain, name) for name in records.Report.model_fields}
     report = Report.model_construct(**fields)
     report.arrays.update(plain.arrays)

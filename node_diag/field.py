@@ -227,6 +227,12 @@ def _require_all_params(problem: Problem) -> None:
                 "compute it inside, so that it follows the parameter"
             )
     strangers = [leaf for leaf in held if leaf.data_ptr() not in known]
+    if strangers and problem.call is not None:
+        raise ProblemError(
+            f"f of the captured call uses a tensor of shape {tuple(strangers[0].shape)} that "
+            "requires grad, and is not found where f could hold it: keep it, or what is computed "
+            "from it, as an attribute of f"
+        )
     if strangers:
         raise ProblemError(
             f"f uses a tensor of shape {tuple(strangers[0].shape)} that requires grad but is "

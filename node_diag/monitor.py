@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from node_diag import random_numbers
 from node_diag.capturing.leaves import held_by, moments, sources_of, untouched
 from node_diag.config_sources import resolve
 from node_diag.errors import NoReferenceError, ProblemError, SolveError, UsageError
@@ -139,7 +140,7 @@ class Monitor:
         problem = Problem(self.func, z0, ts, loss, params=self.params)
         gradient = _gradient(problem)
         # f's random numbers are the training's, and what its norms have seen.
-        with untouched(self.func), torch.random.fork_rng(devices=[]):
+        with untouched(self.func), random_numbers.kept():
             precise = problem.to(torch.float64, torch.device("cpu"), copy=True)
             prepared = self._prepared(z0, ts)
             found = Comparison(failure=prepared) if prepared else self._compared(precise, gradient)

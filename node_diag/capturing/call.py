@@ -27,6 +27,10 @@ class Call:
         prepared: as ``computed``, from the module's own parameters, in whose place they are.
         adjoint_params: names of the parameters it was told to differentiate; None: not told.
         counted: why its gradient is not that of what f holds, if the way to it is clear.
+        changed: what of f had changed when the gradient arrived.
+        unknown: why f cannot be asked any more, if it cannot.
+        reached: of f's first evaluation in an adjoint's backward pass its arguments, and whether it
+            depended on each parameter.
         cotangents: ∂L/∂y at all times, for every part of a tuple state, once they have arrived.
         autocast: (device type, dtype) it ran under, if any.
     """
@@ -44,6 +48,9 @@ class Call:
     prepared: list[str] = field(default_factory=list[str])
     adjoint_params: list[str] | None = None
     counted: str = ""
+    changed: str = ""
+    unknown: str = ""
+    reached: tuple[Tensor, Any, dict[str, bool]] | None = None
     cotangents: list[Tensor] = field(default_factory=list[Tensor])
     autocast: tuple[str, torch.dtype] | None = None
 

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from node_diag.capturing.containers import fill_from_parameters, tensors_in
+from node_diag import random_numbers
+from node_diag.capturing.containers import OWN, fill_from_parameters, tensors_in
 
 DEEPEST = 2
 """Objects inside objects in which names are looked for."""
@@ -101,7 +102,7 @@ def _read(
     """Names of the tensors that f depends on at one of these times."""
     found: set[str] = set()
     for t in ts:
-        with torch.random.fork_rng(), torch.enable_grad():
+        with random_numbers.kept(), torch.enable_grad():
             value = module(t, y)
             parts = value if isinstance(value, tuple | list) else (value,)
             total = torch.stack([part.sum() for part in parts]).sum()
@@ -127,10 +128,10 @@ def _replaceable(copy: nn.Module, names: list[str], ts: Iterable[Tensor], y: Any
 
 def sources_of(tensor: Tensor, known: Iterable[Tensor] = ()) -> dict[int, Tensor]:
     """The leaves it was computed from, or ``known`` tensors on the way, by identity."""
-    return _ends([tensor], known)
+    return ends_of([tensor], known)
 
 
-def _ends(tensors: Iterable[Tensor], known: Iterable[Tensor]) -> dict[int, Tensor]:
+def ends_of(tensors: Iterable[Tensor], known: Iterable[Tensor]) -> dict[int, Tensor]:
     """Where the graphs of some tensors end: in leaves, or in ``known`` tensors before."""
     found: dict[int, Tensor] = {}
     # One node may have several outputs, as that of chunk() has.
@@ -200,13 +201,14 @@ def leaves_of(func: Any, t: Tensor, y: Any, told: Sequence[Tensor] = ()) -> dict
         told: ``adjoint_params``, which give a name to what has no other.
     """
     named = list(_named(func, ""))  # before the call, which may keep what it computes
-    with untouched(func), torch.random.fork_rng(), torch.enable_grad():
+    known = set(map(id, (x for _, x in named)))
+    named += [(f"adjoint_params[{i}]", p) for i, p in enumerate(told) if id(p) not in known]
+    with untouched(func), random_numbers.kept(), torch.enable_grad():
         value = func(t, y)
     parts = value if isinstance(value, tuple | list) else (value,)
-    found = _ends(parts, [x for _, x in named])
+    found = ends_of(parts, [x for _, x in named])
     named.sort(key=lambda pair: -pair[0].count("."))  # of two names the nearest stays
-    names = {id(p): f"adjoint_params[{i}]" for i, p in enumerate(told)}
-    names |= {id(tensor): name for name, tensor in named}
+    names = {id(tensor): name for name, tensor in named}
     called = {leaf: names.get(leaf, f"tensor_{i}") for i, leaf in enumerate(found)}
     return {called[leaf]: tensor for leaf, tensor in found.items()}
 
@@ -235,6 +237,10 @@ def _named(func: Any, name: str) -> Iterator[tuple[str, Tensor]]:
         for inner, part in thing.named_modules():
             at = f"{prefix}{inner}." if inner else prefix
             yield from ((at + own, x) for own, x in tensors_in(part) if x.requires_grad)
+            for own, value in vars(part).items():
+                if own not in OWN and not isinstance(value, Tensor | nn.Module):
+                    deeper = _reached(value, at + own)
+                    yield from ((n, x) for n, x in deeper if isinstance(x, Tensor))
 
 
 def _reached(thing: Any, name: str, depth: int = 0) -> Iterator[tuple[str, Tensor | nn.Module]]:

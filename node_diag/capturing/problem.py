@@ -41,8 +41,19 @@ def problem_of(call: Call, name: str) -> Problem:
     """The problem whose gradient the call computed: same f, z0, times; L = Σ_k w_k · z(t_k).
 
     Raises:
-        ProblemError: its state is of a precision that is not checked.
+        ProblemError: its state is of a precision that is not checked, or its f is not known.
     """
+    if call.unknown:
+        raise ProblemError(
+            f"call {call.number} of torchdiffeq.{call.name} cannot be checked: {call.unknown}"
+        )
+    if call.changed and not call.is_adjoint:
+        last = f"; --call {call.made} checks the last one" if call.made > call.number else ""
+        raise ProblemError(
+            f"call {call.number} of torchdiffeq.odeint cannot be checked: f was changed between "
+            f"the call and its backward pass ({call.changed}), and its gradient is that of f as it "
+            f"was{last}"
+        )
     weights = [w[1:] for w in call.cotangents]  # what arrives at t0 is z0's own, whoever solves
 
     def loss(zs: Any) -> Tensor:

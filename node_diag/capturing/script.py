@@ -94,7 +94,7 @@ def _execute(script: Path, package: str | None, args: list[str], watch: Watch) -
         if folder not in sys.path:  # and it stays: f may import its neighbours when it is called
             sys.path.insert(0, folder)
         try:
-            code = compile(script.read_bytes(), str(script), "exec")
+            code = compile(script.read_bytes(), str(script), "exec", dont_inherit=True)
             exec(code, main.__dict__)
         except EnoughError:
             return

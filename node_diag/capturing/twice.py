@@ -1,4 +1,4 @@
-"""Whether an adjoint counts a way twice, or follows only a part of one.
+"""Whether an adjoint counts a tensor or a way twice, or follows only a part of one.
 
 torchdiffeq's adjoint differentiates f in each tensor it is told of, through whatever graph that f
 holds. A tensor x that f holds has such a graph, back to what x was computed from: what is told of
@@ -7,11 +7,14 @@ that gets its part there. Where x is told as well, autograd goes that way once m
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
 from node_diag.capturing.leaves import sources_of
+
+MOST_NAMED = 3
 
 
 def counted(named: Mapping[str, Tensor], held: Mapping[str, Tensor], told: Sequence[Tensor]) -> str:
@@ -28,6 +31,14 @@ def counted(named: Mapping[str, Tensor], held: Mapping[str, Tensor], told: Seque
     names = {id(p): f"adjoint_params[{i}]" for i, p in enumerate(told)}
     names |= {id(p): name for name, p in named.items()}
     known = {id(p) for p in told}
+    times = Counter(id(p) for p in told if p.requires_grad)
+    if repeated := [(names[p], n) for p, n in times.items() if n > 1]:
+        listed = ", ".join(f"{name} {n} times" for name, n in repeated[:MOST_NAMED])
+        more = f" and {len(repeated) - MOST_NAMED} more" if len(repeated) > MOST_NAMED else ""
+        return (
+            f"its adjoint_params name {listed}{more}, and the gradient there comes out as many "
+            "times as large; name each tensor once"
+        )
     for name, x in held.items():
         behind = sources_of(x, [p for p in told if p is not x])
         through = [names[leaf] for leaf in behind if leaf in known]

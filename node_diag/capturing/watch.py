@@ -6,8 +6,9 @@ The first call whose result receives a gradient is kept: f, z0, the times, the s
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -21,15 +22,19 @@ from torch.autograd.graph import register_multi_grad_hook
 
 from node_diag.capturing.call import Call
 from node_diag.capturing.containers import tensors_in
+from node_diag.capturing.later import Evaluation, Follower, Reached, changed, cut, difference
 from node_diag.capturing.leaves import copy_of, held_by, leaves_of, moments, sources_of
 from node_diag.capturing.twice import counted
-from node_diag.errors import UsageError
+from node_diag.errors import UsageError, said
 
 NAMES = ("odeint", "odeint_adjoint")
+EAGER = 8
+"""Calls of odeint, from the first that is wanted, of whose f a copy is made at once: a graph gives
+the gradient of f as it was. Of later ones f is copied when the gradient arrives."""
 
 
-class EnoughError(BaseException):
-    """Ends the script once what it was run for is known."""
+class EnoughError(SystemExit):
+    """Ends the script once what it was run for is known; a thread of it without a word."""
 
 
 @dataclass
@@ -42,6 +47,7 @@ class Watch:
         seen: calls that can be differentiated, so far.
         call: the one that was kept.
         is_over: whether the backward pass in which its gradient arrived has ended.
+        reached: what watches that pass.
     """
 
     number: int = 1
@@ -49,6 +55,7 @@ class Watch:
     seen: int = 0
     call: Call | None = None
     is_over: bool = False
+    reached: Reached | None = None
 
     def wrap(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
         """``odeint`` or ``odeint_adjoint``, watched."""
@@ -59,15 +66,19 @@ class Watch:
             given = arguments.get("adjoint_params")
             if given is not None and not isinstance(given, Tensor):
                 arguments["adjoint_params"] = tuple(given)  # it may be a generator
-            found = original(func, y0, t, **arguments)
-            if not self.is_over and arguments.get("event_fn") is None:
-                self._note(Call(name, func, y0, t, arguments, autocast=_autocast()), found)
+            if self.is_over or arguments.get("event_fn") is not None:
+                return original(func, y0, t, **arguments)
+            follower = Follower(func)
+            with follower.following() as followed:
+                found = original(followed, y0, t, **arguments)
+            call = Call(name, func, y0, t, arguments, autocast=_autocast())
+            self._note(call, found, follower.last())
             return found
 
         watched.__qualname__ = f"node_diag watches {name}"
         return watched
 
-    def _note(self, call: Call, found: Any) -> None:
+    def _note(self, call: Call, found: Any, last: Evaluation | None) -> None:
         parts = list(found) if isinstance(found, tuple) else [found]
         live = [x for x in parts if x.requires_grad]
         if not live:
@@ -76,8 +87,11 @@ class Watch:
         if self.seen < self.number:
             return
         call.number = self.seen
-        call.y0 = tuple(map(_cut, call.y0)) if isinstance(call.y0, tuple) else _cut(call.y0)
-        call.t = _cut(call.t)
+        call.y0, call.t = cut(call.y0), cut(call.t)
+        func = call.func
+        if not call.is_adjoint and self.seen < self.number + EAGER:
+            with suppress(Exception):  # then when the gradient arrives
+                keep_module(call)
 
         def arrived(grads: Sequence[Tensor | None]) -> None:
             # A backward pass reaches the last call first; the one that is kept is the first.
@@ -86,18 +100,42 @@ class Watch:
             given = dict(zip(map(id, live), grads, strict=True))
             for part in parts:
                 grad = given.get(id(part))
-                call.cotangents.append(torch.zeros_like(part) if grad is None else _cut(grad))
+                call.cotangents.append(torch.zeros_like(part) if grad is None else cut(grad))
             if self.call is None:
                 engine: Any = torch.autograd.Variable
                 engine._execution_engine.queue_callback(self._end)
             self.call = call
             call.made = self.seen
-            _keep(call)
+            self._keep(call, func, last)
 
-        register_multi_grad_hook(live, arrived)
+        if len(live) == 1:  # the other hook is not told where a backward pass starts at them
+
+            def alone(grad: Tensor) -> None:
+                arrived([grad])
+
+            live[0].register_hook(alone)
+        else:
+            register_multi_grad_hook(live, arrived)
+
+    def _keep(self, call: Call, func: Any, last: Evaluation | None) -> None:
+        """Whatever f does when it is asked, the script goes on."""
+        try:
+            if call.func is func:
+                keep(call)
+            if last is not None and (what := changed(call, last)):
+                call.changed = difference(func, last) or what
+            if self.reached is not None:  # that of a later call, whose gradient came first
+                self.reached.stop()
+                self.reached = None
+            if call.is_adjoint and isinstance(func, nn.Module):
+                self.reached = Reached(func, call)
+        except Exception as error:
+            call.unknown = f"f raised {said(error)} when it was evaluated once more"
 
     def _end(self) -> None:
         self.is_over = True
+        if self.reached is not None:
+            self.reached.stop()
         if self.ends:
             raise EnoughError
 
@@ -141,44 +179,55 @@ def _replaced(function: Any, by: Callable[..., Any]) -> Generator[None]:
     before = function.__code__, function.__defaults__, function.__kwdefaults__
     function.__globals__[by.__qualname__] = by
     passed_on = f"lambda *args, **named: globals()[{by.__qualname__!r}](*args, **named)"
+    function.__signature__ = inspect.signature(function)  # for who asks which options there are
     function.__defaults__ = function.__kwdefaults__ = None
     function.__code__ = eval(passed_on).__code__
     try:
         yield
     finally:
+        del function.__signature__
         function.__code__, function.__defaults__, function.__kwdefaults__ = before
         del function.__globals__[by.__qualname__]
 
 
-def _keep(call: Call) -> None:
-    """Hold on to the parameters as they are, and to which of them are differentiated."""
-    told = call.arguments.get("adjoint_params")
-    if told is not None:
-        told = tuple(told)
-    if isinstance(call.func, nn.Module):
-        if _keep_module(call, call.func, told):
-            return
-        if told is None:  # what torchdiffeq takes where it is not told
-            told = tuple(call.func.parameters())
+def keep(call: Call) -> None:
+    """Hold on to f as it is, its parameters, and which of them are differentiated."""
+    if keep_module(call):
+        return
+    told = _told(call)
+    if told is None and isinstance(call.func, nn.Module):  # what torchdiffeq takes then
+        told = tuple(call.func.parameters())
     _keep_function(call, told)
 
 
+def keep_module(call: Call) -> bool:
+    """By a copy of it; not if f is none, or reads what it is told of elsewhere."""
+    return isinstance(call.func, nn.Module) and _keep_module(call, call.func, _told(call))
+
+
+def _told(call: Call) -> tuple[Tensor, ...] | None:
+    told = call.arguments.get("adjoint_params")
+    return None if told is None else tuple(told)
+
+
 def _keep_module(call: Call, module: nn.Module, told: tuple[Tensor, ...] | None) -> bool:
-    """By a copy of it; not if it has none of its own, or reads what it is told of elsewhere."""
     own = tuple(module.parameters()) if told is None else told
     held = held_by(module, moments(call.t), call.y0, own)
     named = {**dict(module.named_parameters()), **held.all}
     try:
         copied = copy_of(module, held)
-        elsewhere = {id(x) for x in leaves_of(copied, call.t[0], call.y0).values()}
+        read = leaves_of(copied, call.t[0], call.y0).values()
     except Exception:  # it holds a lock, say
         return False
+    if not all(x.is_leaf for x in read):  # held where a copy has the same: in a closure, say
+        return False
+    elsewhere = set(map(id, read))
     elsewhere |= {id(x) for part in module.modules() for _, x in tensors_in(part)}
     shared = set(map(id, copied.parameters())) & set(map(id, module.parameters()))
     if shared or (elsewhere & set(map(id, told or ()))) - set(map(id, named.values())):
         return False
     call.computed, call.prepared = list(held.contexts), list(held.prepared)
-    call.counted = counted(named, held.all, own)
+    call.counted = _by_rows(call) or counted(named, held.all, own)
     if held.all:
         told = (*own, *held.prepared.values())
     _tell(call, named, told)
@@ -193,7 +242,7 @@ def _keep_function(call: Call, told: tuple[Tensor, ...] | None) -> None:
     left = set(map(id, named.values()))
     if told is not None:
         computed = {name: x for name, x in named.items() if not x.is_leaf}
-        call.counted = counted(named, computed, told)
+        call.counted = _by_rows(call) or counted(named, computed, told)
         known = set(map(id, told))
         made = [x for x in computed.values() if sources_of(x, told).keys() <= known]
         behind = {
@@ -205,10 +254,22 @@ def _keep_function(call: Call, told: tuple[Tensor, ...] | None) -> None:
     others = [(i, p) for i, p in enumerate(told or ()) if p.requires_grad and id(p) not in left]
     named |= {f"adjoint_params[{i}]": p for i, p in others}
     call.leaves = named
-    call.values = {name: _cut(p) for name, p in named.items()}
+    call.values = {name: cut(p) for name, p in named.items()}
     _tell(call, named, told)
     if isinstance(func, nn.Module):
         call.func = partial(func)
+
+
+def _by_rows(call: Call) -> str:
+    given = call.arguments.get("adjoint_params")
+    if not isinstance(given, Tensor):
+        return ""
+    shape = tuple(given.shape)
+    return (
+        f"its adjoint_params are a tensor of shape {shape}, which torchdiffeq takes for a list of "
+        "its rows: f depends on none of those, and nothing gets a gradient; put it in a tuple, "
+        "adjoint_params=(tensor,)"
+    )
 
 
 def _tell(call: Call, named: Mapping[str, Tensor], told: tuple[Tensor, ...] | None) -> None:
@@ -222,7 +283,3 @@ def _autocast() -> tuple[str, torch.dtype] | None:
         if torch.is_autocast_enabled(device):
             return device, torch.get_autocast_dtype(device)
     return None
-
-
-def _cut(x: Tensor) -> Tensor:
-    return x.detach().clone()

@@ -8,6 +8,7 @@ import torchdiffeq
 from torch import Tensor
 
 from node_diag.capturing.call import Call
+from node_diag.capturing.later import unreached
 from node_diag.capturing.problem import settings_of
 from node_diag.errors import ProblemError, UsageError
 from node_diag.field import Field
@@ -112,8 +113,8 @@ class CapturedAdjoint(_Captured, TorchdiffeqAdjoint):
         Raises:
             ProblemError: that is not the gradient the script gets, and why.
         """
-        if call.counted:
-            raise ProblemError(f"the gradient of this call is wrong: {call.counted}")
+        if why := _wrong(call):
+            raise ProblemError(f"the gradient of this call is wrong: {why}")
         named = f.params if call.adjoint_params is None else call.adjoint_params
         chosen = [f.params[name] for name in named if name in f.params]
         found = super()._arguments(call, f, setup, t)
@@ -122,3 +123,22 @@ class CapturedAdjoint(_Captured, TorchdiffeqAdjoint):
             if value != own[name]:
                 found[name] = value
         return {**found, "adjoint_params": tuple(chosen)}
+
+
+def _wrong(call: Call) -> str:
+    """Why the gradient of a call is not that of its f, where no call made again would show it."""
+    if call.counted:
+        return call.counted
+    if call.changed:
+        return (
+            f"f was changed between the call and its backward pass ({call.changed}), and "
+            "odeint_adjoint evaluates it there as it is then; call backward() first, or give each "
+            "call an f of its own"
+        )
+    if names := unreached(call):
+        return (
+            f"in its backward pass f did not depend on {', '.join(names)}, as it does by itself; "
+            "is it computed once and kept, without a graph, as in parametrize.cached()? "
+            "odeint_adjoint's forward pass has no graph"
+        )
+    return ""
