@@ -19,6 +19,8 @@ from node_diag.capturing.containers import OWN, fill_from_parameters, tensors_in
 
 DEEPEST = 2
 """Objects inside objects in which names are looked for."""
+MOST_HELD = 10_000
+"""Entries of a list, tuple or dict in which names are looked for; what has more is data."""
 MOMENTS = 16
 """Parts of the interval at whose ends f is asked what it reads of what it holds."""
 
@@ -259,6 +261,8 @@ def _installed(thing: Any) -> bool:
 
 
 def _held(thing: Any) -> list[tuple[str, Any]]:
+    if isinstance(thing, list | tuple | dict) and len(thing) > MOST_HELD:
+        return []
     if isinstance(thing, functools.partial):
         given = [("", thing.func), *enumerate(thing.args), *thing.keywords.items()]
         return [(str(key), value) for key, value in given]

@@ -7,6 +7,7 @@ The first call whose result receives a gradient is kept: f, z0, the times, the s
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -33,8 +34,14 @@ EAGER = 8
 the gradient of f as it was. Of later ones f is copied when the gradient arrives."""
 
 
-class EnoughError(SystemExit):
-    """Ends the script once what it was run for is known; a thread of it without a word."""
+class EnoughError(BaseException):
+    """Ends the script once what it was run for is known."""
+
+
+def enough() -> BaseException:
+    """What ends the script; in a thread of it what ends that without a word."""
+    is_main = threading.current_thread() is threading.main_thread()
+    return EnoughError() if is_main else SystemExit()
 
 
 @dataclass
@@ -62,7 +69,7 @@ class Watch:
 
         def watched(func: Any, y0: Any, t: Tensor, **arguments: Any) -> Any:
             if self.is_over and self.ends:
-                raise EnoughError  # the script caught the first one
+                raise enough()  # the script caught the first one
             given = arguments.get("adjoint_params")
             if given is not None and not isinstance(given, Tensor):
                 arguments["adjoint_params"] = tuple(given)  # it may be a generator
@@ -75,7 +82,7 @@ class Watch:
             self._note(call, found, follower.last())
             return found
 
-        watched.__qualname__ = f"node_diag watches {name}"
+        watched.__qualname__ = f"node_diag watches {name} ({id(self)})"  # others may watch as well
         return watched
 
     def _note(self, call: Call, found: Any, last: Evaluation | None) -> None:
@@ -137,7 +144,7 @@ class Watch:
         if self.reached is not None:
             self.reached.stop()
         if self.ends:
-            raise EnoughError
+            raise enough()
 
 
 @contextmanager
@@ -177,15 +184,17 @@ def _replaced(function: Any, by: Callable[..., Any]) -> Generator[None]:
     function itself that changes.
     """
     before = function.__code__, function.__defaults__, function.__kwdefaults__
+    attributes = dict(vars(function))
     function.__globals__[by.__qualname__] = by
     passed_on = f"lambda *args, **named: globals()[{by.__qualname__!r}](*args, **named)"
-    function.__signature__ = inspect.signature(function)  # for who asks which options there are
+    function.__signature__ = inspect.signature(function)  # for who asks for options
     function.__defaults__ = function.__kwdefaults__ = None
     function.__code__ = eval(passed_on).__code__
     try:
         yield
     finally:
-        del function.__signature__
+        vars(function).clear()
+        vars(function).update(attributes)
         function.__code__, function.__defaults__, function.__kwdefaults__ = before
         del function.__globals__[by.__qualname__]
 
@@ -207,6 +216,8 @@ def keep_module(call: Call) -> bool:
 
 def _told(call: Call) -> tuple[Tensor, ...] | None:
     told = call.arguments.get("adjoint_params")
+    if isinstance(told, Tensor):  # see _by_rows
+        return ()
     return None if told is None else tuple(told)
 
 
