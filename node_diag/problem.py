@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy as copying
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from node_diag.errors import ProblemError, reraise_interrupt, said
 from node_diag.layout import Layout, State
 from node_diag.promotion import in_precision
-from node_diag.substitute import elsewhere, move, substituted, tensors_of
+from node_diag.substitute import copied, elsewhere, move, substituted, tensors_of
 
 Dynamics = Callable[[Tensor, Any], Any]
 Loss = Callable[[Any], Tensor]
@@ -188,12 +187,9 @@ class Problem:
         if isinstance(self.func, nn.Module):
             originals = tensors_of(self.func)
             try:
-                func = copying.deepcopy(self.func)
+                func = copied(self.func)
                 if set(map(id, tensors_of(func).values())) & set(map(id, originals.values())):
                     raise TypeError("its copy shares tensors with it")
-                for p in func.parameters():
-                    if not p.is_leaf:  # a scripted module's copies remember the originals
-                        p.detach_().requires_grad_()
                 move(func, dtype, device)
             except (
                 Exception

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Self, cast
@@ -75,6 +76,22 @@ def tensors_of(module: nn.Module) -> dict[str, Tensor]:
     return dict(module.named_parameters(remove_duplicate=False)) | dict(
         module.named_buffers(remove_duplicate=False)
     )
+
+
+def copied(module: nn.Module, memo: dict[int, Any] | None = None) -> nn.Module:
+    """A deep copy, its parameters leaves that require a gradient where those of the module do.
+
+    A scripted module's copies remember the originals, or forget that they are to be differentiated.
+    """
+    found = copy.deepcopy(module, memo)
+    given = dict(module.named_parameters())
+    for name, p in found.named_parameters():
+        if (own := given.get(name)) is None or own is p:  # a copy that shares them
+            continue
+        if not p.is_leaf:
+            p.detach_()
+        p.requires_grad_(own.requires_grad)
+    return found
 
 
 def move(module: nn.Module, dtype: torch.dtype, device: torch.device) -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from node_diag import random_numbers
 from node_diag.capturing.call import Call
@@ -42,6 +43,34 @@ class Evaluation:
     modes: Mapping[str, bool]
 
 
+class Evaluations:
+    """Is told the arguments and the value of every evaluation of a module.
+
+    Hooks that are there already may give forward other arguments, and the caller another value.
+    """
+
+    def __init__(self, module: nn.Module, told: Callable[[Tensor, Any, Any], None]) -> None:
+        self._told = told
+        self._given: tuple[Any, ...] = ()
+        self._hooks: list[RemovableHandle] = []
+        with suppress(Exception):  # a scripted module has none
+            self._hooks.append(module.register_forward_pre_hook(self._before, prepend=True))
+            self._hooks.append(module.register_forward_hook(self._after))
+
+    def end(self) -> None:
+        """Watch no longer."""
+        for hook in self._hooks:
+            hook.remove()
+
+    def _before(self, _module: nn.Module, given: tuple[Any, ...]) -> None:
+        self._given = given
+
+    def _after(self, _module: nn.Module, _given: tuple[Any, ...], value: Any) -> None:
+        if len(self._given) == 2:
+            self._told(*self._given, value)
+        self._given = ()
+
+
 class Follower:
     """Sees the evaluations of f in a solve."""
 
@@ -53,11 +82,11 @@ class Follower:
     def following(self) -> Generator[Any]:
         """Inside it, f is watched; gives the f to be called."""
         if isinstance(self.func, nn.Module):
-            hook = self.func.register_forward_hook(self._after)
+            watched = Evaluations(self.func, self._see)
             try:
                 yield self.func
             finally:
-                hook.remove()
+                watched.end()
         elif inspect.isroutine(self.func):
             yield self._wrapped(self.func)
         else:  # an object, in which torchdiffeq looks for callbacks
@@ -71,15 +100,14 @@ class Follower:
         self._seen = None
         return Evaluation(cut(t), cut(y), cut(value), _held(self.func), _modes(self.func))
 
-    def _after(self, _module: nn.Module, given: tuple[Any, ...], value: Any) -> None:
-        if len(given) == 2:
-            self._seen = (*given, value)
+    def _see(self, t: Tensor, y: Any, value: Any) -> None:
+        self._seen = t, y, value
 
     def _wrapped(self, func: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(func)
         def followed(t: Tensor, y: Any) -> Any:
             value = func(t, y)
-            self._seen = t, y, value
+            self._see(t, y, value)
             return value
 
         return followed
@@ -130,18 +158,17 @@ class Reached:
     def __init__(self, module: nn.Module, call: Call) -> None:
         self.call = call
         self.own = {n: p for n, p in module.named_parameters() if p.requires_grad}
-        self._hook = module.register_forward_hook(self._after)
+        self._watched = Evaluations(module, self._see)
 
     def stop(self) -> None:
         """Watch no longer."""
-        self._hook.remove()
+        self._watched.end()
 
-    def _after(self, _module: nn.Module, given: tuple[Any, ...], value: Any) -> None:
-        if self.call.reached is not None or len(given) != 2 or not torch.is_grad_enabled():
+    def _see(self, t: Tensor, y: Any, value: Any) -> None:
+        if self.call.reached is not None or not torch.is_grad_enabled():
             return
         ends = ends_of(_parts(value), ())
-        reached = {name: id(p) in ends for name, p in self.own.items()}
-        self.call.reached = cut(given[0]), cut(given[1]), reached
+        self.call.reached = cut(t), cut(y), {name: id(p) in ends for name, p in self.own.items()}
 
 
 def unreached(call: Call) -> list[str]:

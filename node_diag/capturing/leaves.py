@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import inspect
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from torch.func import functional_call
 
 from node_diag import random_numbers
 from node_diag.capturing.containers import OWN, fill_from_parameters, tensors_in
+from node_diag.substitute import copied
 
 DEEPEST = 2
 """Objects inside objects in which names are looked for."""
@@ -183,7 +183,7 @@ def _with_leaves(
     """A copy, and what is in the place of these tensors there."""
     own = {name: nn.Parameter(x.detach().clone()) for name, x in held.items()}
     memo: dict[int, Any] = {id(held[name]): leaf for name, leaf in own.items()}
-    return copy.deepcopy(module, memo), own
+    return copied(module, memo), own
 
 
 def _attribute(module: nn.Module, name: str) -> Any:

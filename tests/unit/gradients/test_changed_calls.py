@@ -145,6 +145,31 @@ def test_what_f_changes_by_itself_is_no_change(layer):
     assert not captured.problem.call.changed
 
 
+@pytest.mark.parametrize("solve", [odeint, odeint_adjoint])
+@pytest.mark.parametrize("kind", ["other arguments", "another value", "scripted", "swapped"])
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+def test_an_f_with_hooks_of_its_own_is_the_same(kind, solve):
+    f = Held()
+    if kind == "other arguments":
+        f.register_forward_pre_hook(lambda _, given: (given[0], given[1] * 2))
+    elif kind == "another value":
+        f.register_forward_hook(lambda _, _given, value: value * 2)
+    elif kind == "scripted":
+        f = torch.jit.script(f)
+    hooks = len(f._forward_pre_hooks), len(f._forward_hooks)
+    with capture() as captured:
+        zs = solve(f, ONES, T)
+        if kind == "swapped":  # for an average of weights, to evaluate, and back
+            was = f.net.weight.data
+            f.net.weight.data = was * 0.9
+            f.net.weight.data = was
+        zs[-1].square().sum().backward()
+    assert not captured.problem.call.changed
+    assert (len(f._forward_pre_hooks), len(f._forward_hooks)) == hooks
+    # Parameters in another order are added up in another order, in the norm of the reverse state.
+    assert torch.allclose(told(captured)["net.bias"], f.net.bias.grad, rtol=1e-12)
+
+
 def test_a_weight_that_is_cached_without_a_graph_gets_no_gradient():
     f = Held()
     parametrizations.orthogonal(f.net)
