@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ class Evaluations:
 
     def __init__(self, module: nn.Module, told: Callable[[Tensor, Any, Any], None]) -> None:
         self._told = told
-        self._given: tuple[Any, ...] = ()
+        self._begun = threading.local()  # threads may share a module
         self._hooks: list[RemovableHandle] = []
         with suppress(Exception):  # a scripted module has none
             self._hooks.append(module.register_forward_pre_hook(self._before, prepend=True))
@@ -63,12 +64,12 @@ class Evaluations:
             hook.remove()
 
     def _before(self, _module: nn.Module, given: tuple[Any, ...]) -> None:
-        self._given = given
+        self._begun.given = given
 
     def _after(self, _module: nn.Module, _given: tuple[Any, ...], value: Any) -> None:
-        if len(self._given) == 2:
-            self._told(*self._given, value)
-        self._given = ()
+        given: tuple[Any, ...] = vars(self._begun).pop("given", ())
+        if len(given) == 2:
+            self._told(*given, value)
 
 
 class Follower:
@@ -180,8 +181,11 @@ def unreached(call: Call) -> list[str]:
     if call.reached is None or not isinstance(copy, nn.Module):
         return []
     t, y, reached = call.reached
+    before = random_numbers.state()
     with random_numbers.kept(), untouched(copy), torch.enable_grad(), autocast(call):
         ends = ends_of(_parts(copy(t, y)), ())
+        if random_numbers.state() != before:  # it may leave out layers at random
+            return []
     own = dict(copy.named_parameters())
     return [n for n, was in reached.items() if not was and n in own and id(own[n]) in ends]
 

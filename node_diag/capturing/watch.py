@@ -29,7 +29,7 @@ from node_diag.capturing.twice import counted
 from node_diag.errors import UsageError, said
 
 NAMES = ("odeint", "odeint_adjoint")
-EAGER = 8
+EAGER = 4
 """Calls of odeint, from the first that is wanted, of whose f a copy is made at once: a graph gives
 the gradient of f as it was. Of later ones f is copied when the gradient arrives."""
 

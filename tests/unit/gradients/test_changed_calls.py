@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from torchdiffeq import odeint, odeint_adjoint
 
 from node_diag import Monitor, capture
+from node_diag.capturing.later import unreached
 from node_diag.capturing.script import run_script
 from node_diag.errors import ProblemError
 from tests.stub_calls import CODE, ONES, Held, T, encoder, told, trained
@@ -179,6 +180,19 @@ def test_a_weight_that_is_cached_without_a_graph_gets_no_gradient():
     assert not weight.grad.any()
     with pytest.raises(ProblemError, match=r"did not depend on net\.parametrizations\.weight"):
         told(captured)
+
+
+def test_layers_that_are_left_out_at_random_are_no_weights_that_are_cached():
+    class Stochastic(Held):
+        def forward(self, t, y):
+            value = super().forward(t, y)
+            return value if torch.rand(()) < 0.5 else value.detach() * self.net.bias
+
+    torch.manual_seed(0)
+    f = Stochastic()
+    calls = [trained(f, method="rk4").problem.call for _ in range(8)]
+    assert {call.reached[2]["net.weight"] for call in calls} == {True, False}
+    assert not any(unreached(call) or call.changed for call in calls)
 
 
 @pytest.mark.parametrize("of", ["parameters", "context"])
