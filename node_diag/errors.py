@@ -41,6 +41,10 @@ class BackwardError(ProblemError):
     """Autograd could not go backward; what was raised hangs on ``__cause__``."""
 
 
+WRONG_CALL = "the gradient of this call is wrong"
+"""How the failure of a captured call begins that is not made again, because it is wrong (ND214)."""
+
+
 def reraise_interrupt(error: BaseException) -> None:
     """Let Ctrl-C and our own errors pass where anything else a person's code raises is caught.
 

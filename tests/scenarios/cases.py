@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torchdiffeq import odeint_adjoint
 
-from node_diag import Problem
+from node_diag import Problem, capture
 from node_diag.loader import load
 
 
@@ -98,6 +99,20 @@ def forgetful(**how: bool) -> Callable[[], Problem]:
         return Problem(
             Forgetful(**how), tensor(0.5, -1.0), (0.0, 1.0), lambda zs: zs.square().sum(), name="f"
         )
+
+    return make
+
+
+def captured(*, doubled: bool) -> Callable[[], Problem]:
+    """A call of odeint_adjoint, some of whose adjoint_params are named twice or once."""
+
+    def make() -> Problem:
+        f = Net(nn.Tanh())
+        params = [*f.parameters(), *(f.last.parameters() if doubled else ())]
+        with capture() as call:
+            times = tensor(0.0, 0.5, 1.0)
+            odeint_adjoint(f, tensor(0.5, -1.0), times, adjoint_params=params).sum().backward()
+        return call.problem
 
     return make
 
@@ -250,6 +265,10 @@ PAIRS: dict[str, tuple[Scenario, Scenario]] = {
     "ND213": (
         Scenario(decay(), {**ACA, "methods": ["{wrong}:other_loss"]}),
         Scenario(decay(), {**ACA, "methods": ["{wrong}:with_k"]}),
+    ),
+    "ND214": (
+        Scenario(captured(doubled=True), {**ACA, "methods": ["captured", "aca"]}),
+        Scenario(captured(doubled=False), {**ACA, "methods": ["captured", "aca"]}),
     ),
     "ND301": (
         Scenario(SQRT, ACA),

@@ -10,7 +10,7 @@ from torch import Tensor
 from node_diag.capturing.call import Call
 from node_diag.capturing.later import unreached
 from node_diag.capturing.problem import settings_of
-from node_diag.errors import ProblemError, UsageError
+from node_diag.errors import WRONG_CALL, ProblemError, UsageError
 from node_diag.field import Field
 from node_diag.gradients.base import Setup
 from node_diag.gradients.peers.base import ShapedDynamics, name_of
@@ -114,7 +114,7 @@ class CapturedAdjoint(_Captured, TorchdiffeqAdjoint):
             ProblemError: that is not the gradient the script gets, and why.
         """
         if why := _wrong(call):
-            raise ProblemError(f"the gradient of this call is wrong: {why}")
+            raise ProblemError(f"{WRONG_CALL}: {why}")
         named = f.params if call.adjoint_params is None else call.adjoint_params
         chosen = [f.params[name] for name in named if name in f.params]
         found = super()._arguments(call, f, setup, t)
