@@ -131,18 +131,21 @@ class Watch:
                 keep(call)
             if last is not None and (what := changed(call, last)):
                 call.changed = difference(func, last) or what
-            if self.reached is not None:  # that of a later call, whose gradient came first
-                self.reached.stop()
-                self.reached = None
+            self.stop()  # of a later call, whose gradient came first
             if call.is_adjoint and isinstance(func, nn.Module):
                 self.reached = Reached(func, call)
         except Exception as error:
             call.unknown = f"f raised {said(error)} when it was evaluated once more"
 
-    def _end(self) -> None:
-        self.is_over = True
+    def stop(self) -> None:
+        """Leave f alone, also where its backward pass raised."""
         if self.reached is not None:
             self.reached.stop()
+            self.reached = None
+
+    def _end(self) -> None:
+        self.is_over = True
+        self.stop()
         if self.ends:
             raise enough()
 
@@ -162,6 +165,7 @@ def watching(watch: Watch) -> Generator[Watch]:
     from torchdiffeq._impl import adjoint
 
     with ExitStack() as stack:
+        stack.callback(watch.stop)
         # Its own adjoint calls odeint as well; that is none of the script's calls.
         stack.enter_context(patch.object(adjoint, "odeint", _copied(torchdiffeq.odeint)))
         for name in NAMES:

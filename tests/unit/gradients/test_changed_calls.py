@@ -309,6 +309,24 @@ def test_an_f_that_cannot_be_asked_again_does_not_end_the_training():
         assert captured.problem
 
 
+def test_nothing_stays_on_an_f_whose_backward_pass_raised():
+    originals = []
+
+    class Once(Held):
+        def forward(self, t, y):
+            if torch.is_grad_enabled() and self in originals:  # going backward, and no copy
+                raise RuntimeError("no more")
+            return super().forward(t, y)
+
+    f = Once()
+    originals.append(f)
+    with capture() as captured, pytest.raises(RuntimeError, match="no more"):
+        odeint_adjoint(f, ONES, T)[-1].sum().backward()
+    assert not f._forward_hooks
+    assert not f._forward_pre_hooks
+    assert captured.problem.call.reached is None
+
+
 def test_the_options_of_a_watched_function_can_be_asked_for():
     plain = inspect.signature(torchdiffeq.odeint)
     with capture():
