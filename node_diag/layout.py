@@ -40,6 +40,10 @@ class Layout:
 
     def unflatten(self, flat: Tensor) -> State:
         """(…, D) → (…, *shape), or a tuple of such."""
+        # A view made without gradients says that it requires one, and nothing can be
+        # differentiated in it: f may want dH/dz, and ask z.requires_grad first.
+        if flat.requires_grad and not torch.is_grad_enabled():
+            flat = flat.detach()
         lead = flat.shape[:-1]
         if not self.is_tuple:
             return flat.reshape((*lead, *self.shapes[0]))
