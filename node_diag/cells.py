@@ -78,6 +78,10 @@ class Store:
         partial.write_text(json.dumps(record), encoding="utf-8")
         partial.replace(path)
 
+    def __len__(self) -> int:
+        """How many there are, whatever they depend on."""
+        return sum(1 for _ in self.folder.glob("*.json"))
+
     def clear(self) -> None:
         """Forget all results."""
         for path in self.folder.glob("*.json"):
@@ -131,6 +135,7 @@ def run(
     store: Store,
     engine: Engine | None = None,
     alone: Engine | None = None,
+    finished: Callable[[int], None] = lambda _: None,
 ) -> Iterator[tuple[Cell, dict[str, Any]]]:
     """Every cell with its result, as they are finished; what is stored already comes first.
 
@@ -140,6 +145,7 @@ def run(
         store: where results go at once.
         engine: computes the cells; all cores of this machine by default.
         alone: computes those that are to be alone, afterwards; one process here by default.
+        finished: told how many were stored already, after those.
 
     Yields:
         The cell and what it gave; of one that failed ``{FAILED: why}``.
@@ -150,6 +156,7 @@ def run(
             waiting.append(cell)
         else:
             yield cell, known
+    finished(len(cells) - len(waiting))
     if batch := [cell for cell in waiting if not cell.alone]:
         yield from _through(batch, work, store, engine or local())
     if batch := [cell for cell in waiting if cell.alone]:
@@ -172,7 +179,7 @@ def _through(
                         deaths[cell.key] += 1
                         if deaths[cell.key] <= ATTEMPTS:
                             continue
-                        result = {FAILED: "its process was killed, each time it was tried"}
+                        result = {FAILED: "its process ended under it, each time it was tried"}
                     if FAILED not in result:  # what failed is tried again the next time
                         store.put(cell, result)
                     del left[cell.key]

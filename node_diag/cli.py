@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -92,6 +93,8 @@ def _leave(code: int) -> NoReturn:
     Nor does it wait for threads that a person's script or module left running: what was asked for
     is done, and one that waits for a word from its script would wait forever.
     """
+    with suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # one more Ctrl-C finds nothing to interrupt
     atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):  # closed, or nobody reads on

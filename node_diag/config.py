@@ -156,10 +156,15 @@ class CheckConfig(BaseModel):
 
 
 def option_text(value: Any) -> str:
-    """A value as it is typed after a flag: floats in full, 1e-05 as 1e-5."""
-    return (
-        re.sub(r"e([+-])0(\d)$", r"e\1\2", repr(value)) if isinstance(value, float) else str(value)
-    )
+    """A value as it is typed after a flag: floats in full, as short as can be: 1e-5, 1e-3, 0.01."""
+    if not isinstance(value, float):
+        return str(value)
+    plain = re.sub(r"e([+-])0(\d)$", r"e\1\2", repr(value))
+    if not 0 < abs(value) < 1:
+        return plain
+    power = next(text for n in range(17) if float(text := f"{value:.{n}e}") == value)
+    power = re.sub(r"e([+-])0(\d)$", r"e\1\2", power)
+    return power if len(power) < len(plain) else plain
 
 
 def flag_of(name: str) -> str:

@@ -81,7 +81,7 @@ def resolve(
         where = sources.get(key.split(".")[0], "")
         raise UsageError(
             f"{key} = {first.get('input')!r}{f' (from {where})' if where else ''}: {first['msg']}"
-        ) from error
+        ) from None  # a traceback of pydantic's is nobody's
 
 
 def _origin(key: str, origin: str) -> str:

@@ -34,15 +34,18 @@ def can_interrupt() -> bool:
 
 
 @contextmanager
-def insistent() -> Generator[None]:
-    """Inside it, SIGINT raises KeyboardInterrupt until one arrives outside."""
+def insistent(*, to_ctrl_c: bool = True) -> Generator[None]:
+    """Inside it, SIGINT raises KeyboardInterrupt until one arrives outside.
+
+    Args:
+        to_ctrl_c: leave SIGINT as it is if not, for :func:`expiring` alone.
+    """
     if not can_interrupt():
         yield
         return
-    before = [
-        (signal.SIGINT, signal.signal(signal.SIGINT, _interrupt)),
-        (signal.SIGALRM, signal.signal(signal.SIGALRM, _alarm)),
-    ]
+    before = [(signal.SIGALRM, signal.signal(signal.SIGALRM, _alarm))]
+    if to_ctrl_c:
+        before.append((signal.SIGINT, signal.signal(signal.SIGINT, _interrupt)))
     unraisable = sys.unraisablehook
     sys.unraisablehook = lambda what: _dropped(what, unraisable)
     try:

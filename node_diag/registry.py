@@ -26,7 +26,7 @@ def describe(path: Path) -> str:
 
 def suggest(name: str, choices: list[str]) -> str:
     """``"; did you mean 'x'?"`` for the closest choice, or a full stop."""
-    close = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name, choices, n=1, cutoff=0.6)
     return f"; did you mean '{close[0]}'?" if close else "."
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,8 +16,11 @@ from node_diag.commands.options import Format
 
 if TYPE_CHECKING:
     from node_diag.cells import Engine
+    from node_diag.records.sweep import Sweep
     from node_diag.session import Job
+    from node_diag.streams import Streams
     from node_diag.sweep.axes import Axis
+    from node_diag.sweep.grid import Plan
 
 
 def sweep(  # noqa: PLR0913 - one parameter for each option
@@ -66,6 +70,10 @@ def sweep(  # noqa: PLR0913 - one parameter for each option
             help="Dask scheduler whose workers do the work instead: tcp://…:8786.",
         ),
     ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Give a setting up after so long. [default: never]"),
+    ] = None,
     parquet: Annotated[
         bool, typer.Option("--parquet", help="Write points.parquet too (needs pyarrow).")
     ] = False,
@@ -91,7 +99,7 @@ def sweep(  # noqa: PLR0913 - one parameter for each option
     from node_diag.complaints import complaints
     from node_diag.errors import UsageError
     from node_diag.streams import Streams
-    from node_diag.sweep import axes, running
+    from node_diag.sweep import axes, grid
 
     complaints.verbose = verbose
     varied, methods = axes.parse(over)
@@ -109,6 +117,7 @@ def sweep(  # noqa: PLR0913 - one parameter for each option
         "seed": seed,
         "target_error": target_error,
         "repeat": repeat,
+        "timeout": timeout,
     }
     _once(varied, set_ or [], flags)
     (job,) = session.plan(problem, set_ or [], flags, config).jobs
@@ -120,26 +129,55 @@ def sweep(  # noqa: PLR0913 - one parameter for each option
     if parquet:
         _require_parquet()
     streams = Streams(no_color=no_color, quiet=quiet)
-    plan = running.Plan(job, varied, times, _command(job, varied, times, flags))
-    target = folder.absolute()  # the module may go elsewhere
-    with streams.progress() as told:
-        begun = running.begin(plan, target, told, resume=resume)
-        with _engine(scheduler, workers, begun.study, told) as engine:
-            kept = f"{folder} holds what was finished; go on with --resume --report-dir {folder}"
-            complaints.kept = kept
-            found = running.sweep(begun, told, engine)
-        told("writing the report")
-        from node_diag.outputs.folder import put_all
-        from node_diag.sweep import showing
+    plan = grid.Plan(job, varied, times, _command(job, varied, times, flags))
+    computed = _Computed(scheduler, workers, resume, parquet)
+    found = _swept(plan, folder, computed, streams)
+    from node_diag.sweep import showing
 
-        put_all(target, showing.files(found, parquet=parquet))
     if output_format is Format.json:
         printing.print_lines([found.model_dump_json(indent=1)])
     else:
         showing.show(found, streams.out)
     printing.print_folder("report", folder, output_format, streams)
     if open_:
-        printing.open_page(target / showing.PAGE, streams)
+        printing.open_page(folder.absolute() / showing.PAGE, streams)
+
+
+@dataclass(frozen=True)
+class _Computed:
+    """Where and how, but not what."""
+
+    scheduler: str | None
+    workers: int | None
+    resume: bool
+    parquet: bool
+
+
+def _swept(plan: Plan, folder: Path, how: _Computed, streams: Streams) -> Sweep:
+    """Run it and write its folder."""
+    from node_diag.complaints import complaints
+    from node_diag.sweep import running
+
+    target = folder.absolute()  # the module may go elsewhere
+    kept = f"{folder} holds what was finished; go on with --resume --report-dir {folder}"
+
+    def saved() -> None:
+        complaints.kept = kept
+
+    with streams.progress() as told:
+        begun = running.begin(plan, target, told, streams.note, resume=how.resume)
+        complaints.kept = "nothing was finished"
+        with _engine(how.scheduler, how.workers, begun.study, told) as engine:
+            found = running.sweep(begun, told, engine, note=streams.note, saved=saved)
+        told("writing the report")
+        from node_diag.outputs.folder import put_all, remove_others
+        from node_diag.sweep import showing
+
+        written = showing.files(found, parquet=how.parquet)
+        put_all(target, written)
+        # Of an earlier run with other axes or options, in the same folder.
+        remove_others(target, written, showing.PARQUET)
+    return found
 
 
 @contextmanager

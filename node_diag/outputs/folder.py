@@ -92,6 +92,24 @@ def put_all(folder: Path, contents: Mapping[str, bytes]) -> None:
         put(parent, group)
 
 
+def remove_others(folder: Path, keep: Collection[str], *files: str) -> None:
+    """Remove figures and tables that are not among ``keep``, and of these files those that are not.
+
+    Raises:
+        UsageError: the folder cannot be written to.
+    """
+    ours = [path for name, kind in _FOLDERS.items() for path in (folder / name).glob(f"*{kind}")]
+    kept = {folder / name for name in keep}
+    try:
+        for path in {*ours, *(folder / name for name in files)} - kept:
+            path.unlink(missing_ok=True)
+        for name in _FOLDERS:
+            with suppress(OSError):  # not empty
+                (folder / name).rmdir()
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
 def prune(folder: Path, keep: Collection[str]) -> None:
     """Remove the reports of an earlier run of problems that the finished one does not have."""
     for path in folder.iterdir():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 from node_diag.records.base import Record
@@ -51,11 +52,32 @@ class SweepPoint(Record):
         return self.forward_s + self.backward_s
 
     @property
+    def drawn(self) -> float | None:
+        """The error on a logarithmic axis: of none at all, how large it may be; else None."""
+        if self.error is None or not 0 <= self.error < math.inf:
+            return None
+        return self.error or self.uncertainty or None
+
+    @property
     def worst(self) -> float | None:
         """The error it may have: with its uncertainty; None if nothing is known of it."""
         if self.error is None or self.uncertainty is None:
             return None
         return self.error + self.uncertainty
+
+
+class Choice(Record):
+    """What there is to choose from on one problem.
+
+    Attributes:
+        at: the value on every axis along which it is another problem.
+        cheapest: number of the point that meets the target with the fewest evaluations of f.
+        front: numbers of the points that no other beats in both error and evaluations.
+    """
+
+    at: dict[str, Any]
+    cheapest: int | None
+    front: list[int]
 
 
 class Sweep(Record):
@@ -67,8 +89,9 @@ class Sweep(Record):
         varied_options: those of the axes that are options; the others are arguments of the problem.
         methods: name → as it was asked for.
         target_error: for which the cheapest setting is named.
-        cheapest: number of the point that meets the target with the fewest evaluations of f.
-        front: numbers of the points that no other beats in both error and evaluations.
+        choices: for every problem.
+        everywhere: where there are several problems, the points of the setting that meets the
+            target on all of them with the fewest evaluations; none if there is no such setting.
     """
 
     version: str
@@ -83,5 +106,5 @@ class Sweep(Record):
     methods: dict[str, str]
     target_error: float
     points: list[SweepPoint]
-    cheapest: int | None
-    front: list[int]
+    choices: list[Choice]
+    everywhere: list[int]

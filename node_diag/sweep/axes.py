@@ -67,10 +67,16 @@ def parse(texts: Sequence[str]) -> tuple[list[Axis], list[str]]:
         axis = Axis(name, tuple(_values(text, name, values)), _is_option(name, text))
         if any(other.name == name for other in axes):
             raise UsageError(f"--over {name} is given twice; put all of its values into one")
-        if len(set(map(repr, axis.values))) < len(axis.values):
+        if len(set(map(_same, axis.values))) < len(axis.values):
             raise UsageError(f"--over {text}: a value is given twice")
         axes.append(axis)
     return axes, methods
+
+
+def _same(value: Any) -> str:
+    """Equal for 1 and 1.0, which are one setting."""
+    whole = isinstance(value, float) and value.is_integer()
+    return repr(int(value) if whole else value)
 
 
 def _is_option(name: str, text: str) -> bool:

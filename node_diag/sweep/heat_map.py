@@ -41,7 +41,9 @@ def pictures(found: Sweep) -> list[Picture]:
     wide = [name for name, values in found.axes.items() if len(values) > 1]
     if len(wide) != 2 or any(len(found.axes[name]) > MOST_CELLS for name in wide):
         return []
-    known = [p.error for p in found.points if p.error is not None and 0 < p.error < math.inf]
+    # An error of 0 takes the lightest colour, and does not stretch the scale.
+    drawn = [p for p in found.points if p.drawn is not None]
+    known = [p.drawn for p in drawn if p.error and p.drawn] or [p.drawn or 0.0 for p in drawn]
     return [_picture(found, wide[0], wide[1], known)] if known else []
 
 
@@ -52,7 +54,7 @@ def _picture(found: Sweep, down: str, across: str, known: list[float]) -> Pictur
     room = (WIDTH - left - RIGHT) / len(columns)
     every = math.ceil(label_width([option_text(v) for v in columns]) / room)
     title = f"Gradient error over {down} and {across}"
-    scale = LogNorm(min(known), max(max(known), 1.001 * min(known)))
+    scale = LogNorm(min(known), max(max(known), 1.001 * min(known)), clip=True)
     colours = colormaps["viridis_r"]
     by_place = {
         (p.method, option_text(p.at[down]), option_text(p.at[across])): p for p in found.points
@@ -81,20 +83,19 @@ def _picture(found: Sweep, down: str, across: str, known: list[float]) -> Pictur
                     error = _drawn(point)
                     ink = INK if math.isnan(error) else _readable(colours(scale(error)))
                     axes.text(
-                        x, y, "×" if math.isnan(error) else _short(error, room),
+                        x, y, "×" if math.isnan(error) else _short(point.error or 0.0, room),
                         ha="center", va="center", size=SMALL, color=ink,
                     )  # fmt: skip
-    worst = max(known)
+    least, worst = (f(p.error or 0.0 for p in found.points if p.drawn) for f in (min, max))
     description = (
         f"Relative gradient error of every method over {down} and {across}, from "
-        f"{scientific(min(known))} to {scientific(worst)}."
+        f"{scientific(least)} to {scientific(worst)}."
     )
     return Picture("heat_map", title, figure, description, _numbers(found, down, across))
 
 
 def _drawn(point: SweepPoint) -> float:
-    error = point.error
-    return error if error is not None and 0 < error < math.inf else math.nan
+    return math.nan if point.drawn is None else point.drawn
 
 
 def _readable(colour: Sequence[float]) -> str:
@@ -106,7 +107,7 @@ def _readable(colour: Sequence[float]) -> str:
 
 
 def _short(error: float, room: float) -> str:
-    if room > ROOM_FOR_DIGITS:
+    if error == 0.0 or room > ROOM_FOR_DIGITS:
         return scientific(error)
     if room < ROOM_FOR_A_POWER:
         return ""  # the colour says it

@@ -8,107 +8,36 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from node_diag import __version__
 from node_diag.builtins import builtin_names
 from node_diag.cells import FAILED, Cell, Engine, Store, run, stamp_of
-from node_diag.config import CheckConfig
-from node_diag.config_sources import SUGGESTED, Resolved, resolve
+from node_diag.config import option_text
+from node_diag.deadline import deadline
 from node_diag.errors import ProblemError, UsageError
+from node_diag.interrupts import insistent
 from node_diag.outputs.folder import put
+from node_diag.outputs.foreign import plain
 from node_diag.records.sweep import Sweep, SweepPoint
-from node_diag.registry import SOLVERS
-from node_diag.session import Job
-from node_diag.sweep.axes import OPTIONS, Axis
+from node_diag.sweep.axes import Axis
+from node_diag.sweep.choosing import choices, everywhere
+from node_diag.sweep.grid import Place, Plan, given, places, refuse_unread, suggested
 from node_diag.sweep.stamp import stamp
 
 if TYPE_CHECKING:  # it imports torch, and --help does not
     from node_diag.problem import Problem
 
-SWEPT = "flag --over"
 CELLS, PLAN = "cells", "sweep.plan.json"
 """In a sweep's folder: the finished cells; what is swept, from the start."""
-ADAPTIVE_ONLY = ("rtol", "atol", "max_step", "control", "adjoint_rtol", "adjoint_atol")
-FIXED_ONLY = ("step_size",)
+FEW = 3
+"""Settings left, from which on they are named."""
 TARGET = 1e-3
 """Gradient error that the cheapest setting has to meet."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to sweep.
-
-    Attributes:
-        job: the problem, and the options that all cells share.
-        axes: what is varied, the last one fastest.
-        timed: whether times are taken afterwards, one cell at a time.
-        command: the line that does the same again.
-    """
-
-    job: Job
-    axes: Sequence[Axis]
-    timed: bool
-    command: str
-
-
-@dataclass(frozen=True)
-class Place:
-    """A point of the grid and the settings it means."""
-
-    at: dict[str, Any]
-    arguments: dict[str, Any]
-
-    @property
-    def key(self) -> str:
-        """The same for the same settings, in whatever sweep."""
-        return stamp_of(json.dumps(self.arguments, sort_keys=True))
-
-
-def places(plan: Plan) -> list[Place]:
-    """Every point of the grid.
-
-    Raises:
-        UsageError: a value that an option cannot have.
-    """
-    job, given = plan.job, _given(plan)
-    found: list[Place] = []
-    for values in product(*(axis.values for axis in plan.axes)):
-        at = {axis.name: value for axis, value in zip(plan.axes, values, strict=True)}
-        options = {axis.name: at[axis.name] for axis in plan.axes if axis.is_option}
-        overrides = {axis.name: at[axis.name] for axis in plan.axes if not axis.is_option}
-        config = _config({**given, **options})
-        arguments = {
-            "spec": job.spec,
-            "overrides": {**job.overrides, **overrides},
-            "config": json.loads(config.model_dump_json()),
-        }
-        found.append(Place(at, arguments))
-    return found
-
-
-def _given(plan: Plan) -> dict[str, Any]:
-    """Options of a gradient that were asked for, whatever is varied."""
-    resolved = plan.job.resolved
-    names = (*OPTIONS, "methods", "repeat")
-    return {name: getattr(resolved.config, name) for name in names if name in resolved.sources}
-
-
-def _config(values: Mapping[str, Any]) -> CheckConfig:
-    """Options of one cell, without those its solver does not look at: what is equal is run once."""
-    resolve(values, {}, None)  # a value that cannot be is told even where nobody looks at it
-    return resolve({k: v for k, v in values.items() if k not in idle(values)}, {}, None).config
-
-
-def idle(values: Mapping[str, Any]) -> tuple[str, ...]:
-    """Options that the solver among ``values`` does not look at; a check may refuse them."""
-    solver = SOLVERS.load(SOLVERS.canonical(str(values.get("solver", "dopri5"))))
-    return FIXED_ONLY if solver.adaptive else ADAPTIVE_ONLY
 
 
 @dataclass(frozen=True)
@@ -133,13 +62,21 @@ class Begun:
         return stamp_of(self.here, str(self.folder), self.stamp, datetime.now(UTC).isoformat())
 
 
-def begin(plan: Plan, folder: Path, told: Callable[[str], None], *, resume: bool) -> Begun:
+def begin(
+    plan: Plan,
+    folder: Path,
+    told: Callable[[str], None],
+    note: Callable[[str], None],
+    *,
+    resume: bool,
+) -> Begun:
     """Find what is wrong before anything is computed or written.
 
     Args:
         plan: what to sweep.
         folder: where finished cells go at once.
         told: what is being done.
+        note: told what a person should know of the folder.
         resume: go on in a folder that holds a part of this sweep.
 
     Raises:
@@ -147,59 +84,107 @@ def begin(plan: Plan, folder: Path, told: Callable[[str], None], *, resume: bool
     """
     grid, here = places(plan), Path.cwd()
     told(f"importing {plan.job.spec}")
-    plan = _suggested(plan, _try(grid[0]).settings)
+    asked_for = given(plan)
+    plan = suggested(plan, _try(grid[0], plan.axes).settings)
+    refuse_unread(plan, asked_for)
     grid = places(plan)
     known = stamp(plan.job.spec, plan.job.resolved.config.methods, here)
     _refuse_others(folder, resume=resume)
+    if resume:
+        _compare(folder, plan, note)
     return Begun(plan, folder, grid, known, str(here))
 
 
-def sweep(begun: Begun, told: Callable[[str], None], engine: Engine) -> Sweep:
+def sweep(
+    begun: Begun,
+    told: Callable[[str], None],
+    engine: Engine,
+    *,
+    note: Callable[[str], None],
+    saved: Callable[[], None],
+) -> Sweep:
     """Run what is not finished yet, and gather everything.
 
     Args:
         begun: from :func:`begin`.
         told: what is being done.
         engine: computes the cells; times are taken by one process of this machine.
+        note: told what was finished before.
+        saved: called when there is something in the folder.
     """
     plan, grid = begun.plan, begun.grid
     record = {"command": plan.command, "problem": plan.job.name}
     put(begun.folder, {PLAN: (json.dumps(record, indent=1) + "\n").encode()})
     points: dict[str, dict[str, dict[str, Any]]] = {}
     unique = {place.key: place for place in grid}
+    limit = plan.job.resolved.config.timeout
     for what, alone in (("counts", False), ("times", True)):
         if what == "times" and not plan.timed:
             break
         cells = [Cell(key, place.arguments, alone) for key, place in unique.items()]
         store = Store(begun.folder / CELLS / what, begun.stamp)
-        results = run(cells, functools.partial(_measure, what, begun.here), store, engine)
-        for done, (cell, result) in enumerate(results, 1):
-            told(f"{what}: {done} of {len(cells)} settings")
+        work = functools.partial(_measure, what, begun.here, limit)
+        left = dict(unique)
+        finished = functools.partial(_tell_finished, what, len(cells), len(store), note)
+        for cell, result in run(cells, work, store, engine, finished=finished):
+            saved()
+            del left[cell.key]
+            told(f"{what}: {len(cells) - len(left)} of {len(cells)} settings{_waiting(left)}")
             _merge(points.setdefault(cell.key, {}), result, plan)
     return _gathered(plan, grid, points)
 
 
-def _suggested(plan: Plan, settings: Mapping[str, Any]) -> Plan:
-    """The options that the problem comes with, where nobody asks for others or varies them."""
-    resolved = plan.job.resolved
-    asked = {**resolved.sources, **{axis.name: SWEPT for axis in plan.axes if axis.is_option}}
-    config = resolved.config.suggested(settings, asked)
-    own = {k: SUGGESTED for k, v in settings.items() if k not in asked and getattr(config, k) == v}
-    known = Resolved(config=config, sources={**own, **resolved.sources})
-    return replace(plan, job=replace(plan.job, resolved=known))
+def _tell_finished(
+    what: str, cells: int, stored: int, note: Callable[[str], None], finished: int
+) -> None:
+    """Say what an earlier run has left, and what of it is of no use."""
+    if finished:
+        note(f"{what}: {finished} of {cells} settings were finished before")
+    if other := stored - finished:
+        settings = "1 finished setting is" if other == 1 else f"{other} finished settings are"
+        note(
+            f"{what}: {settings} not taken: of another sweep, of another version, or from before a "
+            "file was changed"
+        )
 
 
-def _try(place: Place) -> Problem:
+def _waiting(left: Mapping[str, Place]) -> str:
+    """The settings that are waited for, once there are few."""
+    if not 0 < len(left) <= FEW:
+        return ""
+    names = (", ".join(f"{k} {option_text(v)}" for k, v in one.at.items()) for one in left.values())
+    return f"; left: {'; '.join(names)}"
+
+
+def _compare(folder: Path, plan: Plan, note: Callable[[str], None]) -> None:
+    """Say so where a folder to go on in is empty, or was begun by another command."""
+    try:
+        command = json.loads((folder / PLAN).read_text(encoding="utf-8"))["command"]
+    except (OSError, ValueError, KeyError, TypeError):
+        note(f"{folder} holds no sweep yet: it begins there")
+        return
+    if command != plan.command:
+        before = plain(str(command))
+        note(f"{folder} was begun by another command, whose report is replaced: {before}")
+
+
+def _try(place: Place, axes: Sequence[Axis]) -> Problem:
     """Raise what is wrong with the problem before anything is run."""
     from node_diag.loader import load
 
-    # What the module prints is not the result: stdout is for that alone.
-    with contextlib.redirect_stdout(sys.stderr):
-        return load(place.arguments["spec"], dict(place.arguments["overrides"]))
+    try:
+        # What the module prints is not the result: stdout is for that alone.
+        with contextlib.redirect_stdout(sys.stderr):
+            return load(place.arguments["spec"], dict(place.arguments["overrides"]))
+    except UsageError as error:
+        text = str(error)
+        for axis in axes:
+            text = text.replace(f"--set {axis.name}=", f"--over {axis.name}=")
+        raise UsageError(text) from error.__cause__
 
 
-def _measure(what: str, folder: str, /, **arguments: Any) -> dict[str, Any]:
-    """In a worker, wherever that was started."""
+def _measure(what: str, folder: str, limit: float | None, /, **arguments: Any) -> dict[str, Any]:
+    """In a worker, wherever that was started; it may take so many seconds."""
     from node_diag.sweep import measure
 
     try:
@@ -208,7 +193,11 @@ def _measure(what: str, folder: str, /, **arguments: Any) -> dict[str, Any]:
         if arguments["spec"] not in builtin_names():
             raise UsageError(f"{platform.node()} does not see {folder}: {error}") from error
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with (
+            contextlib.redirect_stdout(sys.stderr),
+            insistent(to_ctrl_c=False),
+            deadline(limit, lambda: what),
+        ):
             return getattr(measure, what)(**arguments)
     except (KeyboardInterrupt, SystemExit) as error:  # of the problem: Ctrl-C does not come here
         raise ProblemError(f"the problem raised {type(error).__name__}") from error
@@ -234,6 +223,9 @@ def _gathered(
     ]
     config = plan.job.resolved.config
     target = TARGET if config.target_error is None else config.target_error
+    axes = {axis.name: list(axis.values) for axis in plan.axes}
+    options = [axis.name for axis in plan.axes if axis.is_option]
+    chosen = choices(points, axes, options, target)
     return Sweep(
         version=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -241,39 +233,15 @@ def _gathered(
         problem=plan.job.name,
         spec=plan.job.spec,
         overrides=dict(plan.job.overrides),
-        options={k: v for k, v in _given(plan).items() if k != "methods"},
-        varied_options=[axis.name for axis in plan.axes if axis.is_option],
-        axes={axis.name: list(axis.values) for axis in plan.axes},
+        options={k: v for k, v in given(plan).items() if k != "methods"},
+        varied_options=options,
+        axes=axes,
         methods=dict(zip(config.labels, config.methods, strict=True)),
         target_error=target,
         points=points,
-        cheapest=cheapest(points, target),
-        front=list(front(points)),
+        choices=chosen,
+        everywhere=everywhere(points, chosen, target) if len(chosen) > 1 else [],
     )
-
-
-def cheapest(points: Sequence[SweepPoint], target: float) -> int | None:
-    """The point that certainly meets the target with the fewest evaluations of f."""
-    meets = [
-        (point.nfe, point.worst, i)
-        for i, point in enumerate(points)
-        if point.nfe is not None and point.worst is not None and point.worst <= target
-    ]
-    return min(meets)[2] if meets else None
-
-
-def front(points: Sequence[SweepPoint]) -> Iterator[int]:
-    """Points that none beats in both error and evaluations, the cheapest first."""
-    known = [
-        (point.nfe, point.error, i)
-        for i, point in enumerate(points)
-        if point.nfe is not None and point.error is not None and point.error >= 0
-    ]
-    least = float("inf")
-    for _, error, i in sorted(known):
-        if error < least:
-            least = error
-            yield i
 
 
 def _refuse_others(folder: Path, *, resume: bool) -> None:

@@ -19,19 +19,21 @@ from node_diag.outputs.numbers import NOTHING, count, duration, limit, size, unc
 from node_diag.outputs.picture import Picture
 from node_diag.outputs.table import LONGEST, Table, thinned
 from node_diag.records.sweep import Sweep, SweepPoint
-from node_diag.sweep import heat_map, work_precision
-from node_diag.sweep.running import idle
+from node_diag.sweep import along, heat_map, work_precision
+from node_diag.sweep.grid import idle
 
 PAGE, RECORD, POINTS = "report.html", "sweep.json", "points.csv"
 PARQUET = "points.parquet"
 ALWAYS = 3
 """Columns of the front besides its axes that are always printed."""
+MOST_REASONS = 3
+"""Why gradients failed, on a terminal; problems that a caption names."""
 FIELDS = [name for name in SweepPoint.model_fields if name not in ("at", "method")]
 
 
 def files(found: Sweep, *, parquet: bool = False) -> dict[str, bytes]:
     """Everything a sweep leaves behind, by relative path."""
-    pictures = [*work_precision.pictures(found), *heat_map.pictures(found)]
+    pictures = [p for kind in (work_precision, along, heat_map) for p in kind.pictures(found)]
     return {
         PAGE: _page(found, pictures),
         RECORD: (json.dumps(found.model_dump(mode="json"), indent=1) + "\n").encode(),
@@ -42,10 +44,12 @@ def files(found: Sweep, *, parquet: bool = False) -> dict[str, bytes]:
 
 
 def show(found: Sweep, console: Console) -> None:
-    """On a terminal: the front, and what is recommended."""
+    """On a terminal: the front, or the cheapest setting for every problem, and what to use."""
     say(summary(found), console)
+    for sentence in failures(found, MOST_REASONS):
+        say(sentence, console, indent=2)
     console.print()
-    table = front(found)
+    table = front(found) if len(found.choices) == 1 else for_each(found)
     if table.rows:
         say(table.caption, console)
         show_table(table, console, ALWAYS + len(found.axes))
@@ -62,24 +66,62 @@ def summary(found: Sweep) -> str:
     failed = sum(p.status == "failed" for p in found.points)
     unknown = sum(p.status == "ok" and p.error is None for p in found.points)
     axes = " × ".join(f"{len(values)} {name}" for name, values in found.axes.items())
-    methods = "1 method" if len(found.methods) == 1 else f"{len(found.methods)} methods"
     return (
-        f"{found.problem}: {axes} × {methods}, {count(len(found.points))} gradients"
+        f"{found.problem}: {axes} × {_many(len(found.methods), 'method')}, "
+        f"{_many(len(found.points), 'gradient')}"
         + (f", {failed} of them failed" if failed else "")
         + (f", {unknown} without a truth to hold them against" if unknown else "")
     )
 
 
+def failures(found: Sweep, most: int) -> list[str]:
+    """Why gradients failed or have no truth, the most frequent reasons first."""
+    by_reason: dict[str, list[SweepPoint]] = {}
+    for point in found.points:
+        if reason := point.failure or point.no_truth:
+            by_reason.setdefault(reason, []).append(point)
+    ranked = sorted(by_reason.items(), key=lambda item: -len(item[1]))
+    sentences = [
+        f"{_many(len(points), 'gradient')}, {points[0].method}{_with(_read(found, points[0]))}"
+        f"{' first' if len(points) > 1 else ''}: {reason}"
+        for reason, points in ranked[:most]
+    ]
+    if len(ranked) > most:
+        sentences.append(f"{_many(len(ranked) - most, 'other reason')}: {POINTS}")
+    return sentences
+
+
 def advice(found: Sweep) -> list[str]:
-    """The cheapest point that meets the target, and its command."""
-    if found.cheapest is None:
-        return [f"None of them has an error of {limit(found.target_error)} or less for certain."]
-    best = found.points[found.cheapest]
+    """What meets the target for the fewest evaluations, and its command."""
+    target = limit(found.target_error)
+    if len(found.choices) > 1:
+        return _advice_for_all(found, target)
+    best = found.choices[0].cheapest
+    if best is None:
+        return [f"None of them has an error of {target} or less for certain."]
+    point = found.points[best]
     return [
-        f"Cheapest for a gradient error of {limit(found.target_error)}: {best.method} with "
-        f"{_at(best)}, error {uncertain(best.error, best.uncertainty)} in {count(best.nfe)} "
-        "evaluations of f",
-        command(found, best),
+        f"Cheapest for a gradient error of {target}: {point.method}{_with(_read(found, point))}, "
+        f"error {uncertain(point.error, point.uncertainty)} in {count(point.nfe)} evaluations of f",
+        command(found, point),
+    ]
+
+
+def _advice_for_all(found: Sweep, target: str) -> list[str]:
+    problems = f"every {' and '.join(found.choices[0].at)}"
+    if not found.everywhere:
+        return [f"No setting has an error of {target} or less for certain at {problems}."]
+    points = [found.points[i] for i in found.everywhere]
+    worst = max(points, key=lambda point: point.worst or 0.0)
+    there = found.choices[0].at.keys()
+    own = {k: v for k, v in _read(found, worst).items() if k not in there}
+    where = _at({name: worst.at[name] for name in there})
+    together = sum(point.nfe or 0 for point in points)
+    return [
+        f"Cheapest for a gradient error of {target} at {problems}: {worst.method}"
+        f"{_with(own)}, error {uncertain(worst.error, worst.uncertainty)} "
+        f"at most (at {where}), in {count(together)} evaluations of f together",
+        command(found, worst),
     ]
 
 
@@ -87,7 +129,7 @@ def command(found: Sweep, point: SweepPoint) -> str:
     """The check of one point."""
     varied = {k: v for k, v in point.at.items() if k not in found.varied_options}
     options = {**found.options, **{k: v for k, v in point.at.items() if k in found.varied_options}}
-    unseen = idle(options)
+    unseen = idle(options, found.methods[point.method])
     asked = {name: value for name, value in options.items() if name not in unseen}
     asked["methods"] = [found.methods[point.method]]
     config = resolve(asked, {}, None)
@@ -95,16 +137,33 @@ def command(found: Sweep, point: SweepPoint) -> str:
 
 
 def front(found: Sweep) -> Table:
-    """Points that none beats."""
+    """Points that none beats, for one problem after the other."""
+    points = [found.points[i] for choice in found.choices for i in choice.front]
+    caption = "No other setting is both cheaper and more accurate"
+    if len(found.choices) > 1:
+        caption += f" at the same {' and '.join(found.choices[0].at)}"
+    return _chosen(found, caption, points)
+
+
+def for_each(found: Sweep) -> Table:
+    """The cheapest point for every problem that has one."""
+    points = [found.points[c.cheapest] for c in found.choices if c.cheapest is not None]
+    names, target = " and ".join(found.choices[0].at), limit(found.target_error)
+    caption = f"Cheapest for a gradient error of {target} at each {names}"
+    if missing := [choice.at for choice in found.choices if choice.cheapest is None]:
+        some = "; ".join(_at(at) for at in missing[:MOST_REASONS])
+        more = "; …" if len(missing) > MOST_REASONS else ""
+        caption += f"; nothing reaches it at {some}{more}"
+    return _chosen(found, caption, points)
+
+
+def _chosen(found: Sweep, caption: str, points: Sequence[SweepPoint]) -> Table:
     rows = [
         (*_named(found, p), count(p.nfe), uncertain(p.error, p.uncertainty), size(p.saved_bytes))
-        for p in (found.points[i] for i in found.front)
+        for p in points
     ]
-    seconds = [duration(found.points[i].seconds) for i in found.front]
     columns = ("nfe", "error ± uncertainty", "saved bytes")
-    return _table(
-        found, "No other setting is both cheaper and more accurate", columns, rows, seconds
-    )
+    return _table(found, caption, columns, rows, [duration(p.seconds) for p in points])
 
 
 def everything(found: Sweep) -> Table:
@@ -123,7 +182,21 @@ def everything(found: Sweep) -> Table:
 
 
 def _named(found: Sweep, point: SweepPoint) -> tuple[str, ...]:
-    return point.method, *(option_text(point.at[name]) for name in found.axes)
+    read = _read(found, point)
+    return (
+        point.method,
+        *(option_text(read[name]) if name in read else NOTHING for name in found.axes),
+    )
+
+
+def _read(found: Sweep, point: SweepPoint) -> dict[str, Any]:
+    """Where a point is, without options that its solver or its method does not look at."""
+    unseen = idle({**found.options, **point.at}, found.methods[point.method])
+    return {
+        name: value
+        for name, value in point.at.items()
+        if not (name in found.varied_options and name in unseen)
+    }
 
 
 def _table(
@@ -141,8 +214,16 @@ def _table(
     return Table(caption, headings, rows, frozenset(range(1 + len(found.axes))))
 
 
-def _at(point: SweepPoint) -> str:
-    return ", ".join(f"{name} {option_text(value)}" for name, value in point.at.items())
+def _at(at: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {option_text(value)}" for name, value in at.items())
+
+
+def _with(at: Mapping[str, Any]) -> str:
+    return f" with {_at(at)}" if at else ""
+
+
+def _many(number: int, what: str) -> str:
+    return f"{count(number)} {what}{'' if number == 1 else 's'}"
 
 
 def _columns(found: Sweep) -> dict[str, list[Any]]:
@@ -197,6 +278,8 @@ def _page(found: Sweep, pictures: Sequence[Picture]) -> bytes:
         "summary": summary(found),
         "advice": advice(found),
         "figures": [picture.for_page("sweep") for picture in pictures],
+        "for_each": for_each(found) if len(found.choices) > 1 else None,
+        "failures": failures(found, LONGEST),
         "front": front(found),
         "everything": thinned(everything(found), LONGEST),
         "times": any(point.repeats for point in found.points),

@@ -8,25 +8,41 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from node_diag.config import option_text
-from node_diag.outputs.figures.canvas import Handle, blank, decades, label, place
-from node_diag.outputs.figures.style import INK, MUTED, looks, sheet
-from node_diag.outputs.numbers import count, general, scientific, uncertain
+from node_diag.outputs.figures.canvas import blank, decades, label, place
+from node_diag.outputs.figures.style import looks, sheet
+from node_diag.outputs.numbers import NOTHING, count, duration, general, scientific, uncertain
 from node_diag.outputs.picture import Picture
 from node_diag.outputs.table import Table
 from node_diag.records.sweep import Sweep, SweepPoint
 from node_diag.sweep.axes import GEOMETRIC
+from node_diag.sweep.choosing import is_at
+from node_diag.sweep.grid import FIXED_ONLY
+from node_diag.sweep.panels import (
+    AXIS_ROOM,
+    HEIGHT,
+    MOST_PANELS,
+    TITLE_ROOM,
+    Spot,
+    at,
+    circle,
+    draw,
+    entries,
+    finish,
+    heading,
+    is_numeric,
+    notes,
+    panels,
+    span,
+)
 
-HEIGHT = 2.5
-MOST_PANELS = 12
+GAP = Spot(math.nan, math.nan)
 FEW = 3e3
 """Of a logarithmic axis from end to end: less has too few powers of ten to read a count from."""
 
@@ -38,60 +54,55 @@ class Work:
     name: str
     text: str
     of: Callable[[SweepPoint], float | None]
+    spread: bool = False
+    """Whether it is a time, which is not the same twice."""
 
 
 KINDS = (
     Work("evaluations", "evaluations of f, forward and backward", lambda p: p.nfe),
     Work("memory", "bytes saved for the backward pass", lambda p: p.saved_bytes),
-    Work("time", "seconds, one setting after the other", lambda p: p.seconds),
+    Work("time", "seconds, one setting after the other", lambda p: p.seconds, True),
 )
 
 
 def pictures(found: Sweep) -> list[Picture]:
     """A diagram for every kind of work that was measured."""
     return [
-        picture
+        _picture(found, work)
         for work in KINDS
         if any(_visible(point, work) for point in found.points)
-        and (picture := _picture(found, work))
     ]
 
 
 def _visible(point: SweepPoint, work: Work) -> bool:
-    x = work.of(point)
-    return bool(x) and point.error is not None and 0 < point.error < math.inf
+    return bool(work.of(point)) and point.drawn is not None
 
 
 def _picture(found: Sweep, work: Work) -> Picture:
-    panels = _panels(found)
-    shown = panels[:MOST_PANELS]
-    styles = looks(list(found.methods))
-    entries: list[tuple[Handle, str]] = [
-        (Line2D([], [], color=styles[m].colour, ls=styles[m].dash, marker=styles[m].marker), m)
-        for m in found.methods
-    ]
-    entries.append((Line2D([], [], color=MUTED, ls=":"), "target"))
-    notes = ["A method that failed, or whose error cannot be known, has no point."]
-    if found.cheapest is not None and _visible(found.points[found.cheapest], work):
-        notes.append("Circled: fewest evaluations of f among those that meet the target.")
-    if len(panels) > len(shown):
-        notes.append(f"The first {len(shown)} of {len(panels)} panels; points.csv has them all.")
+    along = _along(found)
+    all_panels = panels(found, along)
+    shown = all_panels[:MOST_PANELS]
     title = f"Gradient error against {work.text.partition(',')[0]}"
     points = [p for p in found.points if _visible(p, work)]
     limits = [
-        _span([work.of(p) or 0.0 for p in points]),
-        _span([found.target_error, *(p.error or 0.0 for p in points)]),
+        span([work.of(p) or 0.0 for p in points]),
+        span([found.target_error, *(p.drawn or 0.0 for p in points)]),
     ]
+    said = notes(found, points, len(all_panels), len(shown))
+    if work.spread and any(p.spread_s for p in points):
+        said.append("Bars: the longest time less the shortest, around the median.")
+    room = TITLE_ROOM if any(shown) else 0.05
+    height = HEIGHT - TITLE_ROOM + room
     with sheet():
-        figure, top = blank(title, entries, HEIGHT * len(shown) + 0.1, notes)
+        figure, top = blank(title, entries(found), height * len(shown) + 0.1, said)
         for i, where in enumerate(shown):
-            axes = place(figure, 0.95, top + 0.3 + HEIGHT * i, HEIGHT - 0.85)
-            axes.set_title(", ".join(f"{k} = {option_text(v)}" for k, v in where.items()))
+            axes = place(figure, 0.95, top + room + height * i, height - room - AXIS_ROOM)
+            axes.set_title(heading(found, where))
             axes.set_xscale("log")
             axes.set_yscale("log")
             axes.set_xlim(*limits[0])
             axes.set_ylim(*limits[1])
-            _lines(axes, found, where, work)
+            _lines(axes, found, where, along, work)
             _ticks(axes.xaxis, *limits[0])
             decades(axes.yaxis)
             label(axes, work.text if i == len(shown) - 1 else "", "relative error", left=0.65)
@@ -100,62 +111,55 @@ def _picture(found: Sweep, work: Work) -> Picture:
     )
 
 
-def _panels(found: Sweep) -> list[dict[str, Any]]:
-    """Every combination of values of what is no tolerance and no step size."""
-    names = [name for name in found.axes if name not in GEOMETRIC]
-    return [
-        dict(zip(names, values, strict=True))
-        for values in product(*(found.axes[name] for name in names))
-    ]
+def _along(found: Sweep) -> list[str]:
+    """The axes that lines follow: a tolerance and a step size, of which a solver reads one.
+
+    Where neither is varied, the argument of the problem that takes the most values.
+    """
+    varied = [name for name, values in found.axes.items() if len(values) > 1]
+    tolerances = [name for name in GEOMETRIC if name in varied and name not in FIXED_ONLY]
+    steps = [name for name in FIXED_ONLY if name in varied]
+    if tolerances or steps:
+        return [*tolerances[:1], *steps]
+    numbers = [name for name in varied if is_numeric(found, name)]
+    return sorted(numbers, key=lambda name: -len(found.axes[name]))[:1]
 
 
-def _lines(axes: Axes, found: Sweep, where: dict[str, Any], work: Work) -> None:
-    styles = looks(list(found.methods))
-    for name, look in styles.items():
-        own = [
-            p
-            for p in found.points
-            if p.method == name
-            and all(p.at[k] == v for k, v in where.items())
-            and _visible(p, work)
-        ]
-        for line in _joined(own, [name for name in found.axes if name in GEOMETRIC], work):
-            axes.plot(
-                *zip(*line, strict=True),
-                color=look.colour, ls=look.dash, marker=look.marker, label=name,
-            )  # fmt: skip
-    if not axes.lines:
-        axes.text(0.5, 0.5, "no point", transform=axes.transAxes, ha="center", color=MUTED)
-    axes.axhline(found.target_error, color=MUTED, ls=":", lw=1.2)
-    if found.cheapest is not None:
-        best = found.points[found.cheapest]
-        if all(best.at[k] == v for k, v in where.items()) and _visible(best, work):
-            axes.plot([work.of(best)], [best.error], "o", mfc="none", mec=INK, ms=13, mew=1.4)  # pyright: ignore[reportArgumentType]
+def _lines(
+    axes: Axes, found: Sweep, where: dict[str, Any], along: Sequence[str], work: Work
+) -> None:
+    joined = any(name in GEOMETRIC for name in along)  # other problems are no line of work
+    for name, look in looks(list(found.methods)).items():
+        for line in _joined(at(found, name, where), along, work):
+            draw(axes, line, look, joined=joined)
+    finish(axes, found)
+    for choice in found.choices:
+        if choice.cheapest is not None and is_at(best := found.points[choice.cheapest], where):
+            circle(axes, work.of(best), best.drawn)
 
 
-def _joined(
-    own: Sequence[SweepPoint], names: Sequence[str], work: Work
-) -> list[tuple[tuple[float, float], ...]]:
+def _joined(own: Sequence[SweepPoint], names: Sequence[str], work: Work) -> list[tuple[Spot, ...]]:
     """Polylines along the one axis that leaves the fewest of them.
 
     A solver does not look at every axis: what is equal for it is one point, and one line.
     """
-    found: list[list[tuple[tuple[float, float], ...]]] = []
+    found: list[list[tuple[Spot, ...]]] = []
     for along in names or [""]:
-        lines: dict[str, dict[tuple[float, float], None]] = {}
-        for p in own:
+        lines: dict[str, dict[Spot | int, Spot]] = {}
+        for i, p in enumerate(own):
             others = ", ".join(f"{k}={option_text(v)}" for k, v in p.at.items() if k != along)
-            place = (float(work.of(p) or math.nan), p.error or math.nan)
-            lines.setdefault(others, {})[place] = None
-        found.append(list(dict.fromkeys(tuple(line) for line in lines.values())))
+            spot = _spot(p, work)
+            # A gap is where it is; what is equal is drawn once.
+            lines.setdefault(others, {})[i if math.isnan(spot.y) else spot] = spot
+        found.append(list(dict.fromkeys(tuple(line.values()) for line in lines.values())))
     return min(found, key=len)
 
 
-def _span(values: Sequence[float]) -> tuple[float, float]:
-    """Around them, so that no point lies on the frame, with room for two decades or more."""
-    low, high = math.log10(min(values)), math.log10(max(values))
-    edge = max(0.06 * (high - low), 1.0 - (high - low) / 2)
-    return 10.0 ** (low - edge), 10.0 ** (high + edge)
+def _spot(point: SweepPoint, work: Work) -> Spot:
+    x, y = work.of(point), point.drawn
+    if not x or y is None:
+        return GAP
+    return Spot(float(x), y, (point.spread_s or 0.0) * work.spread, point.uncertainty or 0.0)
 
 
 def _ticks(axis: Axis, low: float, high: float) -> None:
@@ -175,7 +179,7 @@ def _words(found: Sweep, work: Work) -> str:
     for name in found.methods:
         own = [p for p in found.points if p.method == name and _visible(p, work)]
         if own:
-            best = min(own, key=lambda p: p.error or math.inf)
+            best = min(own, key=lambda p: p.drawn or math.inf)
             parts.append(f"{name} reaches {scientific(best.error)} at {general(work.of(best))}")
         else:
             parts.append(f"{name} has no point")
@@ -186,10 +190,12 @@ def _numbers(found: Sweep, work: Work) -> Table:
     rows = [
         (
             p.method, *(option_text(v) for v in p.at.values()), general(work.of(p)),
+            *([duration(p.spread_s) if p.repeats else NOTHING] if work.spread else []),
             p.failure or p.no_truth or uncertain(p.error, p.uncertainty),
         )
         for p in found.points
     ]  # fmt: skip
     words = frozenset({0, *(1 + i for i in range(len(found.axes)))})
-    columns = ("method", *found.axes, work.text, "error ± uncertainty")
+    spread = ("longest − shortest",) if work.spread else ()
+    columns = ("method", *found.axes, work.text, *spread, "error ± uncertainty")
     return Table(f"Error against {work.text}", columns, rows, words)

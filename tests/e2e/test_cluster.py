@@ -128,7 +128,7 @@ def test_one_cluster_many_sweeps(own, elsewhere):
         (own / "own.py").write_text(FRAGILE)
         assert losses(own, "b") == [first[0], None, first[2]]
         (dead,) = [p for p in points(own / "b") if p["status"] == "failed"]
-        assert dead["failure"] == "its process was killed, each time it was tried"
+        assert dead["failure"] == "its process ended under it, each time it was tried"
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,8 @@ def test_the_folder_holds_everything_and_the_command_gives_that_error(swept, nod
         "heat_map.png", "work_precision_evaluations.png", "work_precision_memory.png",
     }  # fmt: skip
     record = json.loads((folder / "sweep.json").read_text())
-    best = record["points"][record["cheapest"]]
+    (choice,) = record["choices"]
+    best = record["points"][choice["cheapest"]]
     assert best["error"] + best["uncertainty"] <= record["target_error"] == 1e-3
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("  node-diag check")]
     again = node_diag(*shlex.split(line)[1:], "--output-format", "json", "-q", "--repeat", "1")
@@ -108,7 +109,13 @@ def test_what_fails_is_a_row(node_diag, tmp_path):
         (("linear", "--over", "method=aca", "-m", "naive"), "methods are given twice"),
         (("linear", "--over", "rtol=1e-3,1e-4", "--rtol", "1e-5"), "by --rtol and by --over rtol"),
         (("linear", "--over", "k=1,2", "--set", "k=3"), "by --set k and by --over k"),
-        (("linear", "--over", "rtol=1e-3,x", "--solver", "rk4"), "rtol = 'x'"),
+        (("linear", "--over", "rtol=1e-3,x", "--solver", "rk4"), "rtol = 'x' (from flag --over"),
+        (("linear", "--over", "k=1,1.0"), "a value is given twice"),
+        (("linear", "--over", "step_size=0.1,0.2"), "--over step_size is for fixed-step solvers"),
+        (("linear", "--over", "rtol=1e-3,1e-4", "--step-size", "0.1"), "which dopri5 is not"),
+        (("linear", "--over", "rtol=1e-3,1e-4", "--over", "solver=rk4,euler"), "rk4, euler are"),
+        (("linear", "--over", "adjoint-rtol=1e-3,1e-4", "-m", "aca"), "nothing in reverse time"),
+        (("linear", "--over", "k=one,two"), "--over k=one: 'k' is a number"),
     ],
 )
 def test_what_cannot_be_is_told_before_anything_runs(node_diag, tmp_path, arguments, words):
@@ -239,7 +246,8 @@ def test_the_printed_commands_run_whatever_the_configuration(node_diag, tmp_path
                      "--target-error", "1e-2", "--over", "rtol=1e-2,1e-3", *ONE)  # fmt: skip
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "out" / "sweep.json").read_text())
-    assert record["points"][record["cheapest"]]["at"]["solver"] == "dopri5"
+    (choice,) = record["choices"]
+    assert record["points"][choice["cheapest"]]["at"]["solver"] == "dopri5"
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("  node-diag check")]
     assert "--step-size" not in line
     again = node_diag(*shlex.split(line)[1:], "-q", "--repeat", "1")
@@ -251,7 +259,7 @@ def test_the_printed_commands_run_whatever_the_configuration(node_diag, tmp_path
     assert sorted((tmp_path / "out" / "cells").rglob("*.json")) == before
 
 
-@pytest.mark.parametrize("columns", [60, 80, 120])
+@pytest.mark.parametrize("columns", [56, 60, 80, 120])
 def test_lines_fit_into_the_terminal(node_diag, tmp_path, swept, columns):
     shutil.copytree(swept[1], tmp_path / "out")
     done = node_diag("sweep", *QUICK, "--report-dir", "out", "--resume", "-q", COLUMNS=str(columns))
@@ -259,7 +267,63 @@ def test_lines_fit_into_the_terminal(node_diag, tmp_path, swept, columns):
     # A command is one line, so that it can be copied.
     text = [line for line in done.stdout.splitlines() if not line.startswith("  node-diag")]
     assert max(map(len, text)) <= columns
-    assert ("Not shown at this width" in done.stdout) == (columns == 60)
+    assert ("Not shown at this width" in done.stdout) == (columns == 56)
+
+
+def test_another_sweep_in_the_same_folder_leaves_nothing_of_the_first(node_diag, tmp_path):
+    """What is taken over, and what is not, is said; figures and tables are of what was asked."""
+    first = ("linear", "--over", "rtol=1e-3,1e-4", "--over", "k=1,2,3", "-m", "aca", *ONE)
+    done = node_diag("sweep", *first, "--report-dir", "out", "--resume", "--parquet")
+    assert done.returncode == 0, done.stderr
+    assert "out holds no sweep yet: it begins there" in done.stderr
+    there = {path.name for path in (tmp_path / "out").rglob("*.*")}
+    assert {"heat_map.png", "heat_map.csv", "along_k.png", "points.parquet"} <= there
+    done = node_diag("sweep", "linear", "--over", "k=1,7", "--rtol", "1e-3", "-m", "aca", *ONE,
+                     "--report-dir", "out", "--resume")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "out was begun by another command, whose report is replaced: node-diag" in done.stderr
+    assert "1 of 2 settings were finished before" in done.stderr
+    assert "5 finished settings are not taken" in done.stderr
+    files = {path.name for path in (tmp_path / "out").rglob("*.*") if path.suffix != ".json"}
+    assert files == {
+        "report.html", "points.csv",
+        "work_precision_evaluations.png", "work_precision_evaluations.csv",
+        "work_precision_memory.png", "work_precision_memory.csv",
+    }  # fmt: skip
+    assert [row["k"] for row in rows(tmp_path / "out")] == ["1", "7"]
+
+
+HANGING = """
+import os
+import time
+import torch
+from node_diag import Problem
+
+def problem(mode: str = "ok"):
+    k = torch.tensor(-1.0)
+    def f(t, z):
+        if mode == "hang":
+            time.sleep(1000)
+        if mode == "exit":
+            os._exit(7)
+        return k * z
+    return Problem(f, torch.ones(2), (0.0, 1.0), lambda zs: zs[-1].sum(), params={"k": k})
+"""
+
+
+def test_a_setting_that_hangs_or_ends_its_process_is_a_row(node_diag, tmp_path):
+    (tmp_path / "mine.py").write_text(HANGING)
+    done = node_diag("sweep", "mine.py", "--over", "mode=ok,hang,exit", "-m", "aca", *ONE,
+                     "--timeout", "5", "--report-dir", "out")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = {row["mode"]: row for row in rows(tmp_path / "out")}
+    assert found["ok"]["status"] == "ok"
+    assert "it took longer than 5 s (--timeout)" in found["hang"]["failure"]
+    assert "in f (mine.py, line 11)" in found["hang"]["failure"]
+    assert found["exit"]["failure"] == "its process ended under it, each time it was tried"
+    assert "3 gradients, 2 of them failed" in done.stdout
+    assert "aca with mode hang: it took longer than 5 s" in " ".join(done.stdout.split())
+    assert "left: mode hang" in done.stderr
 
 
 def test_what_was_interrupted_by_ctrl_c_is_kept(tmp_path):

@@ -7,7 +7,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from node_diag.records.sweep import Sweep, SweepPoint
+from node_diag.records.sweep import Choice, Sweep, SweepPoint
 from node_diag.sweep.showing import PARQUET, POINTS, files
 
 
@@ -23,7 +23,7 @@ def swept(axes, *, failing=False):
     return Sweep(
         version="1", created="now", command="node-diag sweep", problem="p", spec="p", overrides={},
         options={}, axes=axes, varied_options=[], methods={"aca": "aca"}, target_error=1e-3,
-        points=points, cheapest=None, front=[0],
+        points=points, choices=[Choice(at={}, cheapest=None, front=[0])], everywhere=[],
     )  # fmt: skip
 
 
