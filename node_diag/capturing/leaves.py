@@ -27,10 +27,11 @@ MOMENTS = 16
 
 @dataclass(frozen=True)
 class Held:
-    """Tensors that a module holds, that were computed before it is called, and that it reads.
+    """Tensors that a module holds beside its parameters, made before it is called, and reads.
 
     Attributes:
-        contexts: those that an encoder made, say: they are in no ``.parameters()``.
+        contexts: those that an encoder made, say, or a plain attribute that requires a gradient:
+            they are in no ``.parameters()``.
         prepared: those computed from the module's own parameters, once for many calls: what arrives
             at them arrives at those.
         behind: names of the parameters that the module reads through these alone.
@@ -57,7 +58,7 @@ def moments(ts: Sequence[float] | Tensor) -> list[Tensor]:
 
 
 def held_by(module: nn.Module, ts: Iterable[Tensor], y: Any, own: Iterable[Tensor]) -> Held:
-    """Attributes of a module, and of those in it, that were computed outside and that f reads.
+    """Attributes of a module, and of those in it, that were made outside and that f reads.
 
     Not what f computes anew each time (a weight that is normalised, a value it keeps): a copy of f
     is asked.
@@ -68,11 +69,12 @@ def held_by(module: nn.Module, ts: Iterable[Tensor], y: Any, own: Iterable[Tenso
         y: a state, or a tuple of parts; cut from any graph.
         own: what is to be differentiated besides.
     """
+    registered = set(map(id, module.parameters()))
     found = {
         id(value): (f"{path}.{name}" if path else name, value)
         for path, part in reversed([*module.named_modules()])
         for name, value in reversed([*tensors_in(part)])  # the first name is the one a copy has
-        if value.requires_grad and not value.is_leaf
+        if value.requires_grad and id(value) not in registered
     }
     held = dict(found.values())  # one that is held twice has one name
     nothing = Held({}, {}, [])
@@ -81,14 +83,16 @@ def held_by(module: nn.Module, ts: Iterable[Tensor], y: Any, own: Iterable[Tenso
     try:
         trial, leaves = _with_leaves(module, held)
         params = {n: p for n, p in trial.named_parameters() if p.requires_grad}
-        if set(map(id, trial.parameters())) & set(map(id, module.parameters())):
+        if set(map(id, trial.parameters())) & registered:
             return nothing  # its copies share parameters with it, which must stay as they are
         read = _read(trial, ts, y, leaves | params)
         kept = {n: x for n, x in held.items() if n in read and _attribute(trial, n) is leaves[n]}
         known = tuple(own)
         told = set(map(id, known))
         others = {n: x for n, x in kept.items() if id(x) not in told}
-        prepared = {n: x for n, x in others.items() if sources_of(x, known).keys() <= told}
+        prepared = {
+            n: x for n, x in others.items() if not x.is_leaf and sources_of(x, known).keys() <= told
+        }
         through = {leaf for x in kept.values() for leaf in sources_of(x)}
         behind = [n for n, p in module.named_parameters() if id(p) in through and n not in read]
         contexts = {n: x for n, x in kept.items() if n not in prepared}

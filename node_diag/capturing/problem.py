@@ -123,7 +123,7 @@ def _computed(call: Call) -> list[str]:
     """That some parameters are none of the script's."""
     found: list[str] = []
     for names, source, place in (
-        (call.computed, "the script computed before", ""),
+        (call.computed, "the script made before", ""),
         (call.prepared, "was computed from parameters before", ", in the place of those"),
     ):
         if names:

@@ -65,7 +65,7 @@ def summary(found: Sweep) -> str:
     """What was run, in a sentence."""
     failed = sum(p.status == "failed" for p in found.points)
     unknown = sum(p.status == "ok" and p.error is None for p in found.points)
-    axes = " × ".join(f"{len(values)} {name}" for name, values in found.axes.items())
+    axes = " × ".join(f"{name} ({len(values)})" for name, values in found.axes.items())
     return (
         f"{found.problem}: {axes} × {_many(len(found.methods), 'method')}, "
         f"{_many(len(found.points), 'gradient')}"

@@ -388,7 +388,7 @@ def test_a_context_that_an_encoder_made(node_diag, tmp_path, call, left_out):
     assert [f["code"] for f in found] == (["ND212"] if left_out else [])
     if left_out:
         assert found[0]["evidence"]["tensors"] == ["context"]
-    assert "context, which the script computed before" in " ".join(printed.split())
+    assert "context, which the script made before" in " ".join(printed.split())
 
 
 def test_a_function_that_closes_over_one(node_diag, tmp_path):

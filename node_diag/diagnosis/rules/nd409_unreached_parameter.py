@@ -45,7 +45,8 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     if read:
         yield rule.finding(
             f"{listed(read)} cannot get a gradient: only operations through which none flows use "
-            f"{'it' if len(read) == 1 else 'them'} (a comparison, an index, detach())",
+            f"{'it' if len(read) == 1 else 'them'} (a comparison, an index, detach(), a derivative "
+            f"that {'it drops' if len(read) == 1 else 'they drop'} out of)",
             f"make what it does smooth, or hold it fixed; all parameters are shown by {look}",
             None,
             parameters=read,

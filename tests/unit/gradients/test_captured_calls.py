@@ -268,3 +268,41 @@ def test_an_f_that_differentiates_in_its_state_can_do_so(asks):
         found = gradient(problem, method, rtol=1e-8, atol=1e-8).gradient.params
         for name, value in given.items():
             torch.testing.assert_close(found[name], value, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", ["attribute", "list"])
+def test_a_leaf_that_no_parameters_name_gets_no_gradient(kind):
+    """A plain tensor as an attribute, or a parameter in a list: no .parameters() has it."""
+
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Linear(2, 2, dtype=torch.float64)
+            self.own = [self.net.weight]  # which is registered, and nothing new
+            scale = torch.full((2,), 1.5, dtype=torch.float64, requires_grad=True)
+            self.scale = scale if kind == "attribute" else [nn.Parameter(scale.detach())]
+
+        def forward(self, t, y):
+            scale = self.scale if kind == "attribute" else self.scale[0]
+            return torch.tanh(self.net(y)) * scale
+
+    f = Scaled()
+    held = f.scale if kind == "attribute" else f.scale[0]
+    captured = trained(f, rtol=1e-8, atol=1e-8)
+    assert held.grad is None
+    report = captured.check()
+    name = "scale" if kind == "attribute" else "scale[0]"
+    found = [f for f in report.findings if f.code == "ND212" and f.method == "captured"]
+    assert [f.evidence["tensors"] for f in found] == [[name]]
+    assert "ND409" not in {f.code for f in report.findings}
+    # Through the graph it gets one.
+    f2 = copy.deepcopy(f)
+    held2 = f2.scale if kind == "attribute" else f2.scale[0]
+    odeint(f2, ONES, T, rtol=1e-8, atol=1e-8)[-1].square().sum().backward()
+    torch.testing.assert_close(
+        gradient(captured.problem, "aca", rtol=1e-8, atol=1e-8).gradient.params[name],
+        held2.grad, rtol=1e-6, atol=1e-9,
+    )  # fmt: skip
+    # Told of it, the adjoint has it too.
+    told_of = trained(f, adjoint_params=(*f.parameters(), held), rtol=1e-8, atol=1e-8)
+    assert "ND212" not in {f.code for f in told_of.check().findings}

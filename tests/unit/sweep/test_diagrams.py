@@ -138,7 +138,7 @@ def test_reasons_of_failures_are_counted():
     assert showing.failures(found, 3) == ["2 gradients, aca with rtol 1e-3 first: it blew up"]
     assert "3 gradients, 2 of them failed" in showing.summary(found)
     one = swept({"rtol": [1e-3]}, [1e-3], options=["rtol"])
-    assert showing.summary(one) == "p: 1 rtol × 1 method, 1 gradient"
+    assert showing.summary(one) == "p: rtol (1) × 1 method, 1 gradient"
 
 
 def test_a_method_is_not_said_to_take_a_tolerance_that_it_does_not_read():
