@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -22,7 +22,7 @@ from node_diag.outcomes import Outcome
 from node_diag.problem import Problem
 from node_diag.recommendation import Search
 from node_diag.records import Recommendation
-from node_diag.references.base import Reference, Vector, flatten
+from node_diag.references.base import Reference, Vector, flatten, slices
 from node_diag.solvers.solution import Solution
 from node_diag.truths import Truths
 
@@ -50,7 +50,7 @@ def tasks(
         if suspects:
             precise = problem.to(torch.float64, torch.device("cpu"))
             found[ORIGIN] = partial(error_origin.inspect, precise, truth, suspects)
-        for outcome in _inaccurate(outcomes, setup, truth.value[:size]):
+        for outcome in _inaccurate(outcomes, setup, truth, problem):
             found[f"{outcome.name}: tighter"] = partial(
                 adjoint_tolerance.inspect, (outcome.name, outcome.method), problem, setup, truth,
                 min(target_error(config), NOTICEABLE),
@@ -113,17 +113,34 @@ def _suspects(outcomes: list[Outcome], truth: Vector) -> dict[str, error_origin.
     return found
 
 
-def _inaccurate(outcomes: list[Outcome], setup: Setup, truth: Vector) -> list[Outcome]:
-    """Reverse-time methods that are off although their state followed the trajectory."""
+def _inaccurate(
+    outcomes: list[Outcome], setup: Setup, truth: Reference, problem: Problem
+) -> list[Outcome]:
+    """Reverse-time methods that are off although their state followed the trajectory.
+
+    Not those that leave a tensor out, which no tolerance brings back.
+    """
+    parts = slices(problem)
+    size = parts.pop("ts").start
+    value = truth.value[:size]
     return [
         outcome
         for outcome in outcomes
         if setup.backward.tableau.adaptive
-        and (gradient := _gradient(outcome, truth.size)) is not None
+        and (gradient := _gradient(outcome, size)) is not None
         and outcome.deviation is not None
         and bool((outcome.deviation.error <= DEPARTED).all())
-        and norm(gradient - truth) > NOTICEABLE * norm(truth)
+        and norm(gradient - value) > NOTICEABLE * norm(value)
+        and not _leaves_out(gradient, truth, parts.values())
     ]
+
+
+def _leaves_out(gradient: Vector, truth: Reference, parts: Iterable[slice]) -> bool:
+    """Whether all that it gives for a tensor is zero, and the truth is not."""
+    return any(
+        not gradient[part].any() and norm(truth.value[part]) > 2 * norm(truth.bar[part])
+        for part in parts
+    )
 
 
 def _gradient(outcome: Outcome, size: int) -> Vector | None:

@@ -241,6 +241,10 @@ def _named(func: Any, name: str) -> Iterator[tuple[str, Tensor]]:
         prefix = f"{path}." if path else ""
         yield from ((prefix + own, p) for own, p in thing.named_parameters())
         for inner, part in thing.named_modules():
+            forward = type(part).forward
+            if inspect.isfunction(forward) and "-packages" not in forward.__code__.co_filename:
+                around = _reached(forward, "", DEEPEST)
+                yield from ((n, x) for n, x in around if isinstance(x, Tensor))
             at = f"{prefix}{inner}." if inner else prefix
             yield from ((at + own, x) for own, x in tensors_in(part) if x.requires_grad)
             for own, value in vars(part).items():

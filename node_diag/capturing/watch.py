@@ -234,11 +234,11 @@ def _keep_module(call: Call, module: nn.Module, told: tuple[Tensor, ...] | None)
         read = leaves_of(copied, call.t[0], call.y0).values()
     except Exception:  # it holds a lock, say
         return False
-    if not all(x.is_leaf for x in read):  # held where a copy has the same: in a closure, say
+    mine = set(map(id, copied.parameters()))
+    if set(map(id, read)) - mine:  # held where a copy has the same: in a closure, a global
         return False
-    elsewhere = set(map(id, read))
-    elsewhere |= {id(x) for part in module.modules() for _, x in tensors_in(part)}
-    shared = set(map(id, copied.parameters())) & set(map(id, module.parameters()))
+    elsewhere = {id(x) for part in module.modules() for _, x in tensors_in(part)}
+    shared = mine & set(map(id, module.parameters()))
     if shared or (elsewhere & set(map(id, told or ()))) - set(map(id, named.values())):
         return False
     call.computed, call.prepared = list(held.contexts), list(held.prepared)

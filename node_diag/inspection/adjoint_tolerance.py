@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import torch
+
 from node_diag.errors import ProblemError, SolveError
 from node_diag.gradients.base import GradientMethod, MethodRun, Setup, run
 from node_diag.norms import norm
@@ -19,7 +21,9 @@ from node_diag.references.base import Reference, flatten
 TRIES = 2
 LEAST = 1e-2
 """A tolerance is tightened by this factor at least."""
-TIGHTEST = 1e-13
+TIGHTEST, ROUNDINGS = 1e-13, 10
+"""Of a tolerance, and in units of the precision: below, a solve sees its own roundings and takes
+ever smaller steps."""
 MOST_STEPS = 20_000
 
 
@@ -37,9 +41,12 @@ def inspect(
     """
     found: list[Candidate] = []
     scale, factor = 1.0, LEAST
+    tightest = max(TIGHTEST, ROUNDINGS * torch.finfo(problem.dtype).eps)
     for _ in range(TRIES):
         scale *= factor
-        rtol = max(float(f"{setup.backward.rtol * scale:.0e}"), TIGHTEST)
+        rtol = max(float(f"{setup.backward.rtol * scale:.0e}"), tightest)
+        if rtol >= setup.backward.rtol:
+            break
         atol = float(f"{setup.backward.atol * scale:.0e}")
         few = min(setup.backward.max_steps, MOST_STEPS)
         backward = replace(setup.backward, rtol=rtol, atol=atol, max_steps=few)

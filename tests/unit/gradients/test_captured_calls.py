@@ -306,3 +306,48 @@ def test_a_leaf_that_no_parameters_name_gets_no_gradient(kind):
     # Told of it, the adjoint has it too.
     told_of = trained(f, adjoint_params=(*f.parameters(), held), rtol=1e-8, atol=1e-8)
     assert "ND212" not in {f.code for f in told_of.check().findings}
+
+
+class Lotka(nn.Module):
+    """Reads a tensor that is none of its attributes."""
+
+    def __init__(self, outside):
+        super().__init__()
+        self.own = nn.Parameter(torch.tensor(1.0, dtype=torch.float64))
+        self.read = lambda: outside
+
+    def forward(self, t, y):
+        a = self.read()
+        return torch.stack([a[0] * y[0] - self.own * y[0] * y[1], y[0] * y[1] - a[1] * y[1]])
+
+
+@pytest.mark.parametrize("told_of", [False, True])
+def test_a_module_that_reads_a_tensor_of_its_surroundings(told_of):
+    a = torch.tensor([1.5, 3.0], dtype=torch.float64, requires_grad=True)
+    f = Lotka(a)
+    captured = trained(f, adjoint_params=(a, f.own) if told_of else None, rtol=1e-8, atol=1e-8)
+    assert (a.grad is None) is not told_of
+    left = [f for f in captured.check().findings if f.code == "ND212" and f.method == "captured"]
+    assert len(left) == (not told_of)
+    if told_of:
+        own = told(captured)
+        for name, tensor in captured.problem.params.items():
+            given = a.grad if tensor.numel() == 2 else f.own.grad
+            torch.testing.assert_close(own[name], given, rtol=1e-6, atol=1e-9)
+    else:
+        (finding,) = left
+        (name,) = finding.evidence["tensors"]
+        torch.testing.assert_close(captured.problem.params[name].detach(), a.detach())
+
+
+OUTSIDE = torch.tensor([0.5, 0.25], dtype=torch.float64, requires_grad=True)
+
+
+def test_a_tensor_of_the_surroundings_is_called_by_its_name():
+    class Reads(nn.Module):
+        def forward(self, t, y):
+            return torch.tanh(y) * OUTSIDE
+
+    captured = trained(Reads(), adjoint_params=(OUTSIDE,))
+    assert list(captured.problem.params) == ["OUTSIDE"]
+    OUTSIDE.grad = None
