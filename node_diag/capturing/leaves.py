@@ -241,16 +241,22 @@ def _named(func: Any, name: str) -> Iterator[tuple[str, Tensor]]:
         prefix = f"{path}." if path else ""
         yield from ((prefix + own, p) for own, p in thing.named_parameters())
         for inner, part in thing.named_modules():
-            forward = type(part).forward
+            forward = inspect.getattr_static(type(part), "forward", None)
             if inspect.isfunction(forward) and "-packages" not in forward.__code__.co_filename:
-                around = _reached(forward, "", DEEPEST)
-                yield from ((n, x) for n, x in around if isinstance(x, Tensor))
+                yield from _tensors(_reached(forward, "", DEEPEST))
             at = f"{prefix}{inner}." if inner else prefix
             yield from ((at + own, x) for own, x in tensors_in(part) if x.requires_grad)
             for own, value in vars(part).items():
                 if own not in OWN and not isinstance(value, Tensor | nn.Module):
-                    deeper = _reached(value, at + own)
-                    yield from ((n, x) for n, x in deeper if isinstance(x, Tensor))
+                    yield from _tensors(_reached(value, at + own))
+
+
+def _tensors(reached: Iterable[tuple[str, Tensor | nn.Module]]) -> Iterator[tuple[str, Tensor]]:
+    for name, thing in reached:
+        if isinstance(thing, Tensor):
+            yield name, thing
+        else:
+            yield from ((f"{name}.{own}", p) for own, p in thing.named_parameters())
 
 
 def _reached(thing: Any, name: str, depth: int = 0) -> Iterator[tuple[str, Tensor | nn.Module]]:

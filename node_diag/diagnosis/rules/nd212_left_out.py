@@ -39,10 +39,10 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
 def _advice(report: Report, method: MethodRecord) -> str:
     if method.name == "captured":
         return (
-            "add them to adjoint_params of the call in the script (of an f that is a module, its "
-            "own parameters are there if adjoint_params is left out), none together with one it "
-            "was computed from, which would count twice; without an adjoint it is "
-            + command(report, method="torchdiffeq")
+            "add them to adjoint_params of the call in the script, or register what is f's own "
+            "(nn.Parameter, nn.ModuleList: its parameters are there if adjoint_params is left "
+            "out), none together with one it was computed from, which would count twice; without "
+            "an adjoint it is " + command(report, method="torchdiffeq")
         )
     if method.name in LEFT_OUT:
         how, other = LEFT_OUT[method.name]

@@ -146,7 +146,7 @@ def test_what_the_adjoint_is_told_of_elsewhere_is_found():
     f = Reading()
     found = told(trained(f, adjoint_params=(*f.parameters(), *other.parameters())))
     # Parameters in another order are added up in another order, in the norm of the reverse state.
-    assert torch.allclose(found["adjoint_params[2]"], other.weight.grad, rtol=1e-12)
+    assert torch.allclose(found["other.weight"], other.weight.grad, rtol=1e-12)
     assert torch.allclose(found["net.weight"], f.net.weight.grad, rtol=1e-12)
 
 
@@ -351,3 +351,19 @@ def test_a_tensor_of_the_surroundings_is_called_by_its_name():
     captured = trained(Reads(), adjoint_params=(OUTSIDE,))
     assert list(captured.problem.params) == ["OUTSIDE"]
     OUTSIDE.grad = None
+
+
+def test_layers_in_a_plain_list_are_named():
+    class Listed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = [nn.Linear(2, 3, dtype=torch.float64)]
+            self.out = nn.Linear(3, 2, dtype=torch.float64)
+
+        def forward(self, t, y):
+            return self.out(torch.tanh(self.layers[0](y)))
+
+    captured = trained(Listed())
+    (left,) = [f for f in captured.check().findings if f.code == "ND212" and f.method == "captured"]
+    assert sorted(left.evidence["tensors"]) == ["layers.0.bias", "layers.0.weight"]
+    assert "nn.ModuleList" in left.advice
