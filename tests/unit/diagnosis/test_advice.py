@@ -38,7 +38,7 @@ from tests.stubs import stock_report
         (
             {"methods": ["aca", "own/mine.py:half"], "target_error": 1e-4}, {},
             {"control": "sensitivities"},
-            "node-diag check vanderpol --control sensitivities --target-error 0.0001 "
+            "node-diag check vanderpol --control sensitivities --target-error 1e-4 "
             "--method aca,own/mine.py:half",
         ),
         (
