@@ -44,6 +44,7 @@ class Field:
         self._is_vector = problem.layout.is_vector
         self._copies = bool(problem.mutated)
         self._cuts_time = False
+        self._as_it_is = self._is_vector and not self._copies and problem.computes_in is None
 
     def __call__(self, t: Tensor, z: Tensor) -> Tensor:
         """dz/dt at (t, z), both cut to the problem's own shapes and back.
@@ -55,6 +56,8 @@ class Field:
         version = z._version
         try:
             value = self._value(t.detach() if self._cuts_time else t, z)
+            if not isinstance(value, Tensor):
+                raise TypeError(f"it returned a {type(value).__name__}, not a tensor")
         except BaseException as error:
             reraise_interrupt(error)
             if t.requires_grad and not self._cuts_time and self._works_without_time_gradient(t, z):
@@ -74,20 +77,19 @@ class Field:
             value = value.detach()  # f switched gradients on by itself, or returned a parameter
         return value if self.on_value is None else self.on_value(t, z, value)
 
-    def _value(self, t: Tensor, z: Tensor) -> Tensor:
+    def _value(self, t: Tensor, z: Tensor) -> Any:
+        if self._as_it_is:  # which is what most are, and nothing is called more often
+            return self._func(t, z)
         if self.problem.computes_in is None:
             return self._plain_value(t, z)
         with in_precision(self.problem.computes_in):
             return self._plain_value(t, z)
 
-    def _plain_value(self, t: Tensor, z: Tensor) -> Tensor:
+    def _plain_value(self, t: Tensor, z: Tensor) -> Any:
         if self._copies:
             t, z = t.clone(), z.clone()
         if self._is_vector:
-            value = self._func(t, z)
-            if not isinstance(value, Tensor):
-                raise TypeError(f"it returned a {type(value).__name__}, not a tensor")
-            return value
+            return self._func(t, z)
         return self._layout.flatten(self._func(t, self._layout.unflatten(z)))
 
     def _works_without_time_gradient(self, t: Tensor, z: Tensor) -> bool:

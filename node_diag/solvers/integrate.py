@@ -208,6 +208,8 @@ class _Run:
         error = cast(Tensor, trial.error)
         if self.graph == "traced":
             return self.tolerance.ratio(error, self.z, trial.z1).double().cpu()
+        if self.graph == "none":  # nothing has a graph, and to switch it off takes its time too
+            return float(self.tolerance.ratio(error, self.z, trial.z1))
         with torch.no_grad():
             return float(self.tolerance.ratio(error, self.z, trial.z1))
 

@@ -200,7 +200,7 @@ class InPlaceStepper:
         self._weights, lengths = _weights(tableau, z0.dtype, z0.device)
         self._scaled = torch.empty_like(self._weights)
         self._scaled_rows = list(self._scaled.split(lengths))
-        self._nodes = _nodes(tableau, CPU)
+        self._nodes = _nodes(tableau, CPU)[1:]  # f at the start of a step is known
         self._plain = z0.dtype == torch.float64 and z0.device.type == "cpu"
 
     def derivative(self, t: Time, z: Tensor) -> Tensor:
@@ -217,10 +217,9 @@ class InPlaceStepper:
         if k0 is not rows[0]:
             rows[0].copy_(k0)
         z_stage = z
-        for i, t_stage in enumerate(times.unbind()):
-            if i:
-                z_stage = torch.addmv(z, self._leading[i], scaled[i - 1])
-                rows[i].copy_(f(t_stage, z_stage))
+        for i, t_stage in enumerate(times.unbind(), 1):
+            z_stage = torch.addmv(z, self._leading[i], scaled[i - 1])
+            rows[i].copy_(f(t_stage, z_stage))
         last = self.tableau.stages - 1
         everything = self._leading[-1]
         z1 = z_stage if self.tableau.fsal else torch.addmv(z, everything, scaled[last])

@@ -28,7 +28,7 @@ def whole_check() -> Ratio:
         return alternate(
             lambda: _run(COMMAND, "check", "vanderpol", "--rtol", "1e-5", cwd=folder),
             lambda: _run(sys.executable, "-c", IMPORTS, cwd=folder),
-            pairs=5,
+            pairs=9,
         )
 
 

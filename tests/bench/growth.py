@@ -75,7 +75,7 @@ def differences_one_by_one() -> Ratio:
     return alternate(
         lambda: frozen.losses(rows, names, len(rows)),
         one_by_one,
-        pairs=5,
+        pairs=9,
         scale=(len(rows), SAMPLED),
     )
 

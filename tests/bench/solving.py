@@ -93,7 +93,7 @@ def over_torchdiffeq() -> Ratio:
         return torchdiffeq.odeint(func, z0, ts, rtol=RTOL, atol=RTOL, method="dopri5")
 
     theirs(counted)
-    return alternate(solve, theirs, pairs=25, scale=(nfe, counted.nfe))
+    return alternate(solve, theirs, pairs=51, scale=(nfe, counted.nfe))
 
 
 def over_torchode() -> Ratio:
@@ -111,17 +111,17 @@ def over_torchode() -> Ratio:
         return torchode.AutoDiffAdjoint(torchode.Dopri5(term=term), control).solve(start)
 
     theirs(counted)
-    return alternate(solve, theirs, pairs=25, scale=(nfe, counted.nfe))
+    return alternate(solve, theirs, pairs=51, scale=(nfe, counted.nfe))
 
 
 def over_bare_f() -> Ratio:
     """Time of a solve over calling f as often by itself."""
-    return _over_bare(vanderpol(), pairs=25)
+    return _over_bare(vanderpol(), pairs=101)
 
 
 def over_slow_f() -> Ratio:
     """The same where f takes a millisecond or more."""
-    return _over_bare(network(*TYPICAL), pairs=25)
+    return _over_bare(network(*TYPICAL), pairs=51)
 
 
 def over_slow_f_of_a_wide_state() -> Ratio:
