@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 from node_diag.outputs import comparing, page, recommendation, training
 from node_diag.outputs.drawing import drawings
 from node_diag.outputs.figures import image
+from node_diag.outputs.figures.style import sheet
 from node_diag.outputs.foreign import plain, shorten
 from node_diag.outputs.glossary import TERMS
 from node_diag.outputs.method_table import COLUMNS
@@ -74,16 +75,19 @@ def _short(value: str) -> str:
 
 
 def _context(report: Report) -> dict[str, Any]:
-    figures = {
-        name: {
-            "title": drawing.title,
-            "absent": drawing.absent,
-            "description": drawing.description,
-            "table": drawing.table,
-            "svg": image.svg(drawing.figure, name, drawing.description) if drawing.figure else "",
+    with sheet():
+        figures = {
+            name: {
+                "title": drawing.title,
+                "absent": drawing.absent,
+                "description": drawing.description,
+                "table": drawing.table,
+                "svg": image.svg(drawing.figure, name, drawing.description)
+                if drawing.figure
+                else "",
+            }
+            for name, drawing in drawings(report).items()
         }
-        for name, drawing in drawings(report).items()
-    }
     return {
         "report": report,
         "headline": headline(report),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from node_diag.outputs.drawing import drawings
 from node_diag.outputs.figures import image
+from node_diag.outputs.figures.style import sheet
 from node_diag.records import Report
 
 PARTS = 3
@@ -25,9 +26,10 @@ class Png:
 
 def some(report: Report, part: int) -> Iterable[tuple[str, bytes]]:
     """Every so many figures."""
-    for name, drawing in list(drawings(report).items())[part::PARTS]:
-        if drawing.figure:
-            yield f"figures/{name}.png", image.png(drawing.figure, drawing.description)
+    with sheet():
+        for name, drawing in list(drawings(report).items())[part::PARTS]:
+            if drawing.figure:
+                yield f"figures/{name}.png", image.png(drawing.figure, drawing.description)
 
 
 OUTPUT = Png()
