@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import product
 from typing import Any
 
 from node_diag.records.sweep import Choice, SweepPoint
@@ -31,15 +30,16 @@ def choices(
 ) -> list[Choice]:
     """The front and the cheapest point of every problem."""
     names = problem_axes(axes, options)
+    groups: dict[str, list[int]] = {}
+    for i, point in enumerate(points):
+        groups.setdefault(_key(point, names), []).append(i)
     found: list[Choice] = []
-    for values in product(*(axes[name] for name in names)):
-        at = dict(zip(names, values, strict=True))
-        own = [i for i, point in enumerate(points) if is_at(point, at)]
+    for own in groups.values():
         mine = [points[i] for i in own]
         best = cheapest(mine, target)
         found.append(
             Choice(
-                at=at,
+                at={name: mine[0].at[name] for name in names},
                 cheapest=None if best is None else own[best],
                 front=[own[i] for i in front(mine)],
             )
@@ -55,17 +55,17 @@ def everywhere(
     Returns:
         Its point on each problem, in their order; none if there is no such setting.
     """
-    by_setting: dict[Any, list[tuple[int, int]]] = {}
-    for problem in problems:
-        for i, point in enumerate(points):
-            if is_at(point, problem.at) and _meets(point, target):
-                own = {k: v for k, v in point.at.items() if k not in problem.at}
-                key = (point.method, repr(own))
-                by_setting.setdefault(key, []).append((point.nfe or 0, i))
+    by_setting: dict[str, list[int]] = {}
+    for i, point in enumerate(points):
+        if _meets(point, target):
+            others = [name for name in point.at if name not in problems[0].at]
+            by_setting.setdefault(point.method + _key(point, others), []).append(i)
     whole = [own for own in by_setting.values() if len(own) == len(problems)]
-    if not whole:
-        return []
-    return [i for _, i in min(whole, key=lambda own: (sum(nfe for nfe, _ in own), own[0][1]))]
+    return min(whole, key=lambda own: sum(points[i].nfe or 0 for i in own), default=[])
+
+
+def _key(point: SweepPoint, names: Sequence[str]) -> str:
+    return repr([point.at[name] for name in names])
 
 
 def is_at(point: SweepPoint, at: Mapping[str, Any]) -> bool:

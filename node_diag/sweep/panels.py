@@ -88,7 +88,8 @@ def notes(found: Sweep, points: Sequence[SweepPoint], more: int, shown: int) -> 
         said.append(EXACT)
     if best := [found.points[c.cheapest] for c in found.choices if c.cheapest is not None]:
         each = f", at each {' and '.join(found.choices[0].at)}" if len(found.choices) > 1 else ""
-        if any(point in points for point in best):
+        drawn = set(map(id, points))
+        if any(id(point) in drawn for point in best):
             said.append(f"{CIRCLED}{each}.")
     if more > shown:
         said.append(f"The first {shown} of {more} panels; points.csv has them all.")

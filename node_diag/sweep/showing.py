@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
@@ -26,6 +27,8 @@ PAGE, RECORD, POINTS = "report.html", "sweep.json", "points.csv"
 PARQUET = "points.parquet"
 ALWAYS = 3
 """Columns of the front besides its axes that are always printed."""
+MOST_ROWS = 40
+"""Of the table on a terminal."""
 MOST_REASONS = 3
 """Why gradients failed, on a terminal; problems that a caption names."""
 FIELDS = [name for name in SweepPoint.model_fields if name not in ("at", "method")]
@@ -52,7 +55,10 @@ def show(found: Sweep, console: Console) -> None:
     table = front(found) if len(found.choices) == 1 else for_each(found)
     if table.rows:
         say(table.caption, console)
-        show_table(table, console, ALWAYS + len(found.axes))
+        first = replace(table, rows=table.rows[:MOST_ROWS])
+        show_table(first, console, ALWAYS + len(found.axes))
+        if len(table.rows) > MOST_ROWS:
+            say(f"and {count(len(table.rows) - MOST_ROWS)} more: {PAGE}", console)
         show_left_out(table, console, ALWAYS + len(found.axes))
         console.print()
     sentence, *commands = advice(found)
@@ -278,9 +284,9 @@ def _page(found: Sweep, pictures: Sequence[Picture]) -> bytes:
         "summary": summary(found),
         "advice": advice(found),
         "figures": [picture.for_page("sweep") for picture in pictures],
-        "for_each": for_each(found) if len(found.choices) > 1 else None,
+        "for_each": thinned(for_each(found), LONGEST) if len(found.choices) > 1 else None,
         "failures": failures(found, LONGEST),
-        "front": front(found),
+        "front": thinned(front(found), LONGEST),
         "everything": thinned(everything(found), LONGEST),
         "times": any(point.repeats for point in found.points),
         "version": found.version,

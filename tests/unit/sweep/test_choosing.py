@@ -59,3 +59,10 @@ def test_settings_of_the_solver_alone_are_one_problem():
     points = [point(10, 1e-2, rtol=1e-3), point(20, 1e-4, rtol=1e-5)]
     (only,) = choices(points, {"rtol": [1e-3, 1e-5]}, ["rtol"], 1e-3)
     assert only == Choice(at={}, cheapest=1, front=[0, 1])
+
+
+def test_the_grouping_does_not_care_which_axis_varies_fastest():
+    points = [point(10 * r, 1e-4, rtol=r, mu=mu) for r in (1, 2) for mu in (1, 1.5)]
+    found = choices(points, {"rtol": [1, 2], "mu": [1, 1.5]}, ["rtol"], 1e-3)
+    assert [choice.at for choice in found] == [{"mu": 1}, {"mu": 1.5}]
+    assert [choice.cheapest for choice in found] == [0, 1] == everywhere(points, found, 1e-3)
