@@ -53,7 +53,7 @@ class Field:
             ProblemError: f raised, or changed z in place.
         """
         self.nfe += 1
-        version = z._version
+        version, asked = z._version, z.requires_grad
         try:
             value = self._value(t.detach() if self._cuts_time else t, z)
             if not isinstance(value, Tensor):
@@ -63,6 +63,8 @@ class Field:
             if t.requires_grad and not self._cuts_time and self._works_without_time_gradient(t, z):
                 return self(t, z)
             raise ProblemError(f"f raised {said(error)}{when(t)}") from error
+        if z.requires_grad is not asked:  # f asked it for a gradient, as a Hamiltonian does
+            z.requires_grad_(asked)
         if z._version != version and not self._copies:
             raise ProblemError(
                 f"f changed the state it was given in place{when(t)}; use z.clone() or operations "

@@ -198,7 +198,8 @@ def _attribute(module: nn.Module, name: str) -> Any:
 def leaves_of(func: Any, t: Tensor, y: Any, told: Sequence[Tensor] = ()) -> dict[str, Tensor]:
     """Tensors that require a gradient and that ``func(t, y)`` depends on, by name.
 
-    They are leaves of autograd's graph, or have a name in ``func`` and were computed before.
+    They are leaves of autograd's graph, or have a name in ``func`` and were computed before. Not
+    the state, which f may ask for a gradient, nor what f makes anew at each call.
 
     Args:
         func: f.
@@ -209,14 +210,25 @@ def leaves_of(func: Any, t: Tensor, y: Any, told: Sequence[Tensor] = ()) -> dict
     named = list(_named(func, ""))  # before the call, which may keep what it computes
     known = set(map(id, (x for _, x in named)))
     named += [(f"adjoint_params[{i}]", p) for i, p in enumerate(told) if id(p) not in known]
-    with untouched(func), random_numbers.kept(), torch.enable_grad():
-        value = func(t, y)
-    parts = value if isinstance(value, tuple | list) else (value,)
-    found = ends_of(parts, [x for _, x in named])
+    found = _ends(func, t, y, [x for _, x in named])
+    if found.keys() - {id(x) for _, x in named}:
+        again = _ends(func, t, y, [x for _, x in named])  # while the first ones are alive
+        found = {leaf: x for leaf, x in found.items() if leaf in again}
     named.sort(key=lambda pair: -pair[0].count("."))  # of two names the nearest stays
     names = {id(tensor): name for name, tensor in named}
     called = {leaf: names.get(leaf, f"tensor_{i}") for i, leaf in enumerate(found)}
     return {called[leaf]: tensor for leaf, tensor in found.items()}
+
+
+def _ends(func: Any, t: Tensor, y: Any, known: Sequence[Tensor]) -> dict[int, Tensor]:
+    """Where the graph of ``func(t, y)`` ends, but for t and y themselves."""
+    t = t.detach()  # others, as f may switch gradients on in these
+    y = tuple(part.detach() for part in y) if isinstance(y, tuple) else y.detach()
+    with untouched(func), random_numbers.kept(), torch.enable_grad():
+        value = func(t, y)
+    parts = value if isinstance(value, tuple | list) else (value,)
+    given = set(map(id, (t, *(y if isinstance(y, tuple) else (y,)))))
+    return {leaf: x for leaf, x in ends_of(parts, known).items() if leaf not in given}
 
 
 @contextmanager

@@ -367,3 +367,28 @@ def test_layers_in_a_plain_list_are_named():
     (left,) = [f for f in captured.check().findings if f.code == "ND212" and f.method == "captured"]
     assert sorted(left.evidence["tensors"]) == ["layers.0.bias", "layers.0.weight"]
     assert "nn.ModuleList" in left.advice
+
+
+@pytest.mark.parametrize("is_module", [True, False])
+@pytest.mark.parametrize("kind", ["in place", "anew"])
+def test_the_state_that_f_asks_for_a_gradient_is_no_parameter(kind, is_module):
+    """Nor is a copy of it that f makes at each call."""
+
+    class Energy(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.net = nn.Linear(2, 2, dtype=torch.float64)
+
+        def forward(self, t, y):
+            with torch.enable_grad():
+                y = y.requires_grad_(True) if kind == "in place" else y.detach().requires_grad_()
+                energy = torch.tanh(self.net(y)).square().sum()
+                return torch.autograd.grad(energy, y, create_graph=True)[0]
+
+    f = Energy()
+    params = tuple(f.parameters())
+    func, options = (f, {}) if is_module else (f.forward, {"adjoint_params": params})
+    captured = trained(func, **options)
+    assert sorted(captured.problem.params) == ["net.bias", "net.weight"]
+    assert not any("tensor_" in f.message for f in captured.check().findings)
