@@ -244,6 +244,11 @@ def untouched(func: Any) -> Generator[None]:
                 buffer.data.copy_(was)  # not an operation that a graph would notice
 
 
+def names_in(func: Any) -> Iterator[tuple[str, Tensor]]:
+    """What a function's tensors are called, the nearest name last."""
+    return iter(sorted(_named(func, ""), key=lambda pair: -pair[0].count(".")))
+
+
 def _named(func: Any, name: str) -> Iterator[tuple[str, Tensor]]:
     """Tensors that are reachable from a function, and how."""
     for path, thing in _reached(func, name):

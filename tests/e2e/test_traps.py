@@ -317,6 +317,7 @@ def test_what_was_computed_once_and_kept_trains_nothing():
     report = run(problem, "aca")
     (finding,) = [f for f in report.findings if f.code == "ND409"]
     assert "nothing of f can be trained" in finding.message
+    assert finding.severity == "error"
 
 
 def test_one_tensor_has_one_name():

@@ -6,7 +6,8 @@ was assigned as a plain attribute, is not in .parameters(): an optimiser of thos
 an adjoint gives it no gradient, and its gradient is in no method's result.
 
 Detected: autograd goes from neither f at five points of the trajectory nor the loss to a parameter,
-which they may still read; or its graph of f ends, each time, in a tensor that is no parameter.
+which they may still read; or its graph of f ends, each time, in a tensor that is no parameter. An
+error where no parameter is left.
 
 What to do: use it or remove it; register tensors with nn.Parameter, lists with nn.ParameterList or
 nn.ModuleList.
@@ -33,7 +34,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     unused = [name for name in unreached if name not in read]
     if unused:
         nothing = len(unused) == len(report.problem.params)
-        yield rule.finding(
+        found_one = rule.finding(
             f"{listed(unused)} cannot get a gradient: evaluating f and the loss does not use "
             f"{'it' if len(unused) == 1 else 'them'}"
             + (", and f has no other parameter: nothing of f can be trained" if nothing else ""),
@@ -42,6 +43,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
             None,
             parameters=unused,
         )
+        yield found_one.model_copy(update={"severity": "error"}) if nothing else found_one
     if read:
         yield rule.finding(
             f"{listed(read)} cannot get a gradient: only operations through which none flows use "

@@ -392,3 +392,11 @@ def test_the_state_that_f_asks_for_a_gradient_is_no_parameter(kind, is_module):
     captured = trained(func, **options)
     assert sorted(captured.problem.params) == ["net.bias", "net.weight"]
     assert not any("tensor_" in f.message for f in captured.check().findings)
+
+
+def test_a_parameter_that_is_told_and_not_read_has_its_name():
+    m = nn.ModuleDict({"used": Held().net, "idle": Held().net})
+    captured = trained(lambda t, y: m["used"](y), adjoint_params=tuple(m.parameters()))
+    assert sorted(captured.problem.params) == [
+        "m.idle.bias", "m.idle.weight", "m.used.bias", "m.used.weight",
+    ]  # fmt: skip
