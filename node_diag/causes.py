@@ -136,7 +136,7 @@ def _inaccurate(
 
 
 def _leaves_out(gradient: Vector, truth: Reference, parts: Iterable[slice]) -> bool:
-    """Whether all that it gives for a tensor is zero, and the truth is not."""
+    """Whether all that it gives for a tensor is zero, and the truth is not: twice its bar away."""
     return any(
         not gradient[part].any() and norm(truth.value[part]) > 2 * norm(truth.bar[part])
         for part in parts

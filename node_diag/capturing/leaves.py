@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,13 +12,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from node_diag import random_numbers
-from node_diag.capturing.containers import OWN, fill_from_parameters, tensors_in
+from node_diag.capturing.containers import fill_from_parameters, tensors_in
+from node_diag.capturing.names import named_in, reached
 from node_diag.substitute import copied
 
-DEEPEST = 2
-"""Objects inside objects in which names are looked for."""
-MOST_HELD = 10_000
-"""Entries of a list, tuple or dict in which names are looked for; what has more is data."""
 MOMENTS = 16
 """Parts of the interval at whose ends f is asked what it reads of what it holds."""
 
@@ -207,14 +202,13 @@ def leaves_of(func: Any, t: Tensor, y: Any, told: Sequence[Tensor] = ()) -> dict
         y: a state, or a tuple of parts; cut from any graph.
         told: ``adjoint_params``, which give a name to what has no other.
     """
-    named = list(_named(func, ""))  # before the call, which may keep what it computes
+    named = named_in(func)  # before the call, which may keep what it computes
     known = set(map(id, (x for _, x in named)))
     named += [(f"adjoint_params[{i}]", p) for i, p in enumerate(told) if id(p) not in known]
     found = _ends(func, t, y, [x for _, x in named])
     if found.keys() - {id(x) for _, x in named}:
         again = _ends(func, t, y, [x for _, x in named])  # while the first ones are alive
         found = {leaf: x for leaf, x in found.items() if leaf in again}
-    named.sort(key=lambda pair: -pair[0].count("."))  # of two names the nearest stays
     names = {id(tensor): name for name, tensor in named}
     called = {leaf: names.get(leaf, f"tensor_{i}") for i, leaf in enumerate(found)}
     return {called[leaf]: tensor for leaf, tensor in found.items()}
@@ -234,7 +228,7 @@ def _ends(func: Any, t: Tensor, y: Any, known: Sequence[Tensor]) -> dict[int, Te
 @contextmanager
 def untouched(func: Any) -> Generator[None]:
     """Inside it, the modules that a function uses may change their buffers, as a norm does."""
-    modules = [thing for _, thing in _reached(func, "") if isinstance(thing, nn.Module)]
+    modules = [thing for _, thing in reached(func, "") if isinstance(thing, nn.Module)]
     before = [(b, b.detach().clone()) for module in modules for b in module.buffers()]
     try:
         yield
@@ -242,68 +236,3 @@ def untouched(func: Any) -> Generator[None]:
         for buffer, was in before:
             if not torch.equal(buffer, was):
                 buffer.data.copy_(was)  # not an operation that a graph would notice
-
-
-def names_in(func: Any) -> Iterator[tuple[str, Tensor]]:
-    """What a function's tensors are called, the nearest name last."""
-    return iter(sorted(_named(func, ""), key=lambda pair: -pair[0].count(".")))
-
-
-def _named(func: Any, name: str) -> Iterator[tuple[str, Tensor]]:
-    """Tensors that are reachable from a function, and how."""
-    for path, thing in _reached(func, name):
-        if isinstance(thing, Tensor):
-            yield path, thing
-            continue
-        prefix = f"{path}." if path else ""
-        yield from ((prefix + own, p) for own, p in thing.named_parameters())
-        for inner, part in thing.named_modules():
-            forward = inspect.getattr_static(type(part), "forward", None)
-            if inspect.isfunction(forward) and "-packages" not in forward.__code__.co_filename:
-                yield from _tensors(_reached(forward, "", DEEPEST))
-            at = f"{prefix}{inner}." if inner else prefix
-            yield from ((at + own, x) for own, x in tensors_in(part) if x.requires_grad)
-            for own, value in vars(part).items():
-                if own not in OWN and not isinstance(value, Tensor | nn.Module):
-                    yield from _tensors(_reached(value, at + own))
-
-
-def _tensors(reached: Iterable[tuple[str, Tensor | nn.Module]]) -> Iterator[tuple[str, Tensor]]:
-    for name, thing in reached:
-        if isinstance(thing, Tensor):
-            yield name, thing
-        else:
-            yield from ((f"{name}.{own}", p) for own, p in thing.named_parameters())
-
-
-def _reached(thing: Any, name: str, depth: int = 0) -> Iterator[tuple[str, Tensor | nn.Module]]:
-    """Tensors and modules that are reachable from a function, and how."""
-    if isinstance(thing, Tensor | nn.Module):
-        yield name, thing
-    elif depth <= DEEPEST and not _installed(thing):
-        for inner, value in _held(thing):
-            path = f"{name}.{inner}" if name and inner else name or inner
-            yield from _reached(value, path, depth + 1)
-
-
-def _installed(thing: Any) -> bool:
-    """Whether it is a library: to look at all that torch holds would warn of what is deprecated."""
-    return inspect.ismodule(thing) and "-packages" in str(getattr(thing, "__file__", ""))
-
-
-def _held(thing: Any) -> list[tuple[str, Any]]:
-    if isinstance(thing, list | tuple | dict) and len(thing) > MOST_HELD:
-        return []
-    if isinstance(thing, functools.partial):
-        given = [("", thing.func), *enumerate(thing.args), *thing.keywords.items()]
-        return [(str(key), value) for key, value in given]
-    if inspect.ismethod(thing):
-        return [("", thing.__self__), ("", thing.__func__)]
-    if inspect.isfunction(thing):
-        closed = inspect.getclosurevars(thing)
-        return [*closed.nonlocals.items(), *closed.globals.items()]
-    if isinstance(thing, list | tuple):
-        return [(str(i), value) for i, value in enumerate(thing)]
-    if isinstance(thing, dict):
-        return [(str(key), value) for key, value in thing.items()]
-    return list(getattr(thing, "__dict__", {}).items())

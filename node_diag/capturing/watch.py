@@ -24,7 +24,8 @@ from torch.autograd.graph import register_multi_grad_hook
 from node_diag.capturing.call import Call
 from node_diag.capturing.containers import tensors_in
 from node_diag.capturing.later import Evaluation, Follower, Reached, changed, cut, difference
-from node_diag.capturing.leaves import copy_of, held_by, leaves_of, moments, names_in, sources_of
+from node_diag.capturing.leaves import copy_of, held_by, leaves_of, moments, sources_of
+from node_diag.capturing.names import named_in
 from node_diag.capturing.twice import counted
 from node_diag.errors import UsageError, said
 
@@ -267,7 +268,7 @@ def _keep_function(call: Call, told: tuple[Tensor, ...] | None) -> None:
         } - left
         told = (*(p for p in told if id(p) not in behind), *made)
     others = [(i, p) for i, p in enumerate(told or ()) if p.requires_grad and id(p) not in left]
-    own = {id(p): name for name, p in names_in(func)}
+    own = {id(p): name for name, p in named_in(func)}
     named |= {own.get(id(p), f"adjoint_params[{i}]"): p for i, p in others}
     call.leaves = named
     call.values = {name: cut(p) for name, p in named.items()}

@@ -10,7 +10,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from node_diag.records.sweep import Choice, SweepPoint
+from node_diag.records.sweep import Choice, Sweep, SweepPoint
+from node_diag.sweep.grid import idle
 
 OF_THE_PROBLEM = ("seed", "reference")
 """Options that are not a choice either: the weights a module begins with, what it is held
@@ -102,3 +103,10 @@ def front(points: Sequence[SweepPoint]) -> Iterator[int]:
 
 def _meets(point: SweepPoint, target: float) -> bool:
     return point.nfe is not None and point.worst is not None and point.worst <= target
+
+
+def looked_at(found: Sweep, at: Mapping[str, Any], method: str | None = None) -> dict[str, Any]:
+    """Values on axes without options that the solver there does not look at, nor the method."""
+    asked_for = None if method is None else found.methods[method]
+    unseen = idle({**found.options, **at}, asked_for)
+    return {k: v for k, v in at.items() if not (k in found.varied_options and k in unseen)}

@@ -15,8 +15,7 @@ from node_diag.config import option_text
 from node_diag.outputs.figures.canvas import Handle
 from node_diag.outputs.figures.style import INK, MUTED, Look, looks
 from node_diag.records.sweep import Sweep, SweepPoint
-from node_diag.sweep.choosing import is_at, problem_axes
-from node_diag.sweep.grid import idle
+from node_diag.sweep.choosing import is_at, looked_at, problem_axes
 
 MOST_PANELS = 12
 HEIGHT = 2.5
@@ -43,14 +42,12 @@ class Spot:
 
 
 def panels(found: Sweep, along: Sequence[str]) -> list[dict[str, Any]]:
-    """Every combination of values of the other axes, but of those that its solver looks at."""
+    """Every combination of values of the other axes that is another one to the solver there."""
     names = [name for name in found.axes if name not in along and len(found.axes[name]) > 1]
     kept: dict[str, dict[str, Any]] = {}
     for values in product(*(found.axes[name] for name in names)):
         at = dict(zip(names, values, strict=True))
-        unseen = idle({**found.options, **at})
-        read = {k: v for k, v in at.items() if not (k in found.varied_options and k in unseen)}
-        kept.setdefault(repr(read), at)
+        kept.setdefault(repr(looked_at(found, at)), at)
     return list(kept.values())
 
 
@@ -63,12 +60,8 @@ def is_numeric(found: Sweep, name: str) -> bool:
 
 def heading(found: Sweep, where: Mapping[str, Any]) -> str:
     """What a panel is of."""
-    unseen = idle({**found.options, **where})
-    return ", ".join(
-        f"{name} = {option_text(value)}"
-        for name, value in where.items()
-        if not (name in found.varied_options and name in unseen)
-    )
+    read = looked_at(found, where)
+    return ", ".join(f"{name} = {option_text(value)}" for name, value in read.items())
 
 
 def entries(found: Sweep) -> list[tuple[Handle, str]]:

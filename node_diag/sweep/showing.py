@@ -21,6 +21,7 @@ from node_diag.outputs.picture import Picture
 from node_diag.outputs.table import LONGEST, Table, thinned
 from node_diag.records.sweep import Sweep, SweepPoint
 from node_diag.sweep import along, heat_map, work_precision
+from node_diag.sweep.choosing import looked_at
 from node_diag.sweep.grid import idle
 
 PAGE, RECORD, POINTS = "report.html", "sweep.json", "points.csv"
@@ -88,7 +89,7 @@ def failures(found: Sweep, most: int) -> list[str]:
             by_reason.setdefault(reason, []).append(point)
     ranked = sorted(by_reason.items(), key=lambda item: -len(item[1]))
     sentences = [
-        f"{_many(len(points), 'gradient')}, {points[0].method}{_with(_read(found, points[0]))}"
+        f"{_many(len(points), 'gradient')}, {_setting(found, points[0])}"
         f"{' first' if len(points) > 1 else ''}: {reason}"
         for reason, points in ranked[:most]
     ]
@@ -107,7 +108,7 @@ def advice(found: Sweep) -> list[str]:
         return [f"None of them has an error of {target} or less for certain."]
     point = found.points[best]
     return [
-        f"Cheapest for a gradient error of {target}: {point.method}{_with(_read(found, point))}, "
+        f"Cheapest for a gradient error of {target}: {_setting(found, point)}, "
         f"error {uncertain(point.error, point.uncertainty)} in {count(point.nfe)} evaluations of f",
         command(found, point),
     ]
@@ -120,7 +121,7 @@ def _advice_for_all(found: Sweep, target: str) -> list[str]:
     points = [found.points[i] for i in found.everywhere]
     worst = max(points, key=lambda point: point.worst or 0.0)
     there = found.choices[0].at.keys()
-    own = {k: v for k, v in _read(found, worst).items() if k not in there}
+    own = {k: v for k, v in looked_at(found, worst.at, worst.method).items() if k not in there}
     where = _at({name: worst.at[name] for name in there})
     together = sum(point.nfe or 0 for point in points)
     return [
@@ -188,21 +189,11 @@ def everything(found: Sweep) -> Table:
 
 
 def _named(found: Sweep, point: SweepPoint) -> tuple[str, ...]:
-    read = _read(found, point)
+    read = looked_at(found, point.at, point.method)
     return (
         point.method,
         *(option_text(read[name]) if name in read else NOTHING for name in found.axes),
     )
-
-
-def _read(found: Sweep, point: SweepPoint) -> dict[str, Any]:
-    """Where a point is, without options that its solver or its method does not look at."""
-    unseen = idle({**found.options, **point.at}, found.methods[point.method])
-    return {
-        name: value
-        for name, value in point.at.items()
-        if not (name in found.varied_options and name in unseen)
-    }
 
 
 def _table(
@@ -222,6 +213,10 @@ def _table(
 
 def _at(at: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {option_text(value)}" for name, value in at.items())
+
+
+def _setting(found: Sweep, point: SweepPoint) -> str:
+    return f"{point.method}{_with(looked_at(found, point.at, point.method))}"
 
 
 def _with(at: Mapping[str, Any]) -> str:
