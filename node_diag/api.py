@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from node_diag import random_numbers, records
-from node_diag.capturing.leaves import copy_of, held_by, moments, untouched
+from node_diag.capturing.leaves import copy_of, held_by, moments
 from node_diag.capturing.problem import problem_of
 from node_diag.capturing.watch import Watch, watching
 from node_diag.config import TOLERANCES
@@ -27,6 +27,7 @@ from node_diag.outputs.terminal import summary_text
 from node_diag.pipeline import Request, run_check
 from node_diag.preparation import make_setup
 from node_diag.problem import Dynamics, Loss, Problem
+from node_diag.reachable.before import untouched
 from node_diag.registry import METHODS
 from node_diag.solvers.integrate import integrate
 from node_diag.solvers.solution import Solution

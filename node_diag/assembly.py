@@ -97,7 +97,7 @@ def assemble(
         methods=methods,
         findings=[],
         gates=judged,
-        summary=_summary(judged, broken=bool(inspection.repeatability.mutated)),
+        summary=_summary(judged, broken=inspection.repeatability.is_broken),
         series=series_record(
             problem,
             setup.forward.tableau,

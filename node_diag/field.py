@@ -12,6 +12,8 @@ from torch.func import functional_call
 from node_diag.errors import ProblemError, reraise_interrupt, said, when
 from node_diag.problem import Problem
 from node_diag.promotion import in_precision
+from node_diag.reachable.before import Before
+from node_diag.reachable.kept import lost
 from node_diag.substitute import substituted
 
 FlatField = Callable[[Tensor, Tensor], Tensor]
@@ -177,7 +179,7 @@ def _buffers(func: Any) -> dict[str, Tensor]:
 def validate(problem: Problem) -> None:
     """Evaluate f and the loss once and say in one sentence what cannot be used.
 
-    What f changes in place is noted in ``problem.mutated``.
+    What f changes in place is noted in ``problem.mutated``, what it keeps in ``problem.kept``.
 
     Raises:
         ProblemError: f raises, returns the wrong type, shape or dtype, or NaN; or the loss is no
@@ -185,6 +187,7 @@ def validate(problem: Problem) -> None:
     """
     z0 = problem.flat_z0()
     t0 = torch.tensor(problem.t0, dtype=problem.dtype, device=problem.device)
+    before = Before(problem.func)
     with torch.no_grad():
         try:
             with in_precision(problem.computes_in):
@@ -205,6 +208,10 @@ def validate(problem: Problem) -> None:
             name for name, (x, was) in arguments.items() if x._version or not torch.equal(x, was)
         ]
         problem.loss_of(z0.repeat(len(problem.ts) - 1, 1))
+    with in_precision(problem.computes_in):
+        state = problem.layout.unflatten(problem.flat_z0())
+        lost_now = lost(problem.func, t0, state, problem.params, before)
+    problem.kept = problem.kept or lost_now  # one that was evaluated before keeps it already
     _require_all_params(problem)
 
 

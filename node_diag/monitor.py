@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from node_diag import random_numbers
-from node_diag.capturing.leaves import held_by, moments, sources_of, untouched
+from node_diag.capturing.leaves import held_by, moments
 from node_diag.config_sources import resolve
 from node_diag.errors import NoReferenceError, ProblemError, SolveError, UsageError
 from node_diag.gradients.base import run
@@ -31,6 +31,9 @@ from node_diag.layout import State
 from node_diag.norms import norm
 from node_diag.preparation import make_setup
 from node_diag.problem import Dynamics, Loss, Problem
+from node_diag.reachable.before import Before, untouched
+from node_diag.reachable.graphs import sources_of
+from node_diag.reachable.kept import still_lost
 from node_diag.references.base import Vector
 from node_diag.references.slopes import Comparison, held_against_slopes
 
@@ -111,7 +114,7 @@ class Monitor:
     ) -> None:
         if every < 1 or directions < 2:
             raise UsageError("a monitor needs every >= 1 and directions >= 2")
-        self.func, self.params = func, params
+        self.func, self.params, self._before = func, params, Before(func)
         self.every, self.directions, self.seed = every, directions, seed
         self.log, self.writer = Path(log) if log else None, writer
         limits = {"methods": ["adjoint"], "max_steps": MOST_STEPS}
@@ -142,7 +145,7 @@ class Monitor:
         # f's random numbers are the training's, and what its norms have seen.
         with untouched(self.func), random_numbers.kept():
             precise = problem.to(torch.float64, torch.device("cpu"), copy=True)
-            prepared = self._prepared(z0, ts)
+            prepared = self._prepared(z0, ts) or self._kept(problem)
             found = Comparison(failure=prepared) if prepared else self._compared(precise, gradient)
             reconstruct = self.reconstruct and not found.failure
             reconstruction = self._reconstruct(precise) if reconstruct else math.nan
@@ -172,6 +175,17 @@ class Monitor:
         return (
             f"f holds {', '.join(names)}, computed from its parameters before it is called: "
             "compute that in forward to have it monitored, or check it with check_model"
+        )
+
+    def _kept(self, problem: Problem) -> str:
+        """Why it cannot be: differences of f do not see what it keeps either."""
+        t0 = torch.tensor(problem.t0, dtype=problem.dtype, device=problem.device)
+        names = still_lost(self.func, t0, problem.z0, problem.params, self._before)
+        if not names:
+            return ""
+        return (
+            f"f keeps what it computed from {', '.join(names)} in an evaluation without a graph, "
+            "and the gradient there is lost: compute it in every evaluation"
         )
 
     def _compared(self, problem: Problem, gradient: Vector) -> Comparison:

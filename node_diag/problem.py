@@ -43,6 +43,8 @@ class Problem:
     Attributes:
         mutated: arguments that f was seen to change in place (``state``, ``time``); it then gets
             copies of both.
+        kept: parameters whose gradient f loses once it was evaluated without one: it keeps what it
+            computes from them, see :mod:`.reachable.kept`.
         call: the library's call it was captured from, see :mod:`.capturing.problem`.
         settings: options of a check that it comes with, where no others are asked for.
         remarks: of those, how they are not quite what it came from.
@@ -76,6 +78,7 @@ class Problem:
         self.exact = exact
         self.description = str(description)
         self.mutated: list[str] = []
+        self.kept: list[str] = []
         self.computes_in: torch.dtype | None = None
         self.source = ""
         self.overrides: dict[str, Any] = {}
@@ -176,7 +179,7 @@ class Problem:
         other.source, other.arguments = self.source, self.arguments
         other.overrides = self.overrides
         other.call, other.settings, other.remarks = self.call, self.settings, self.remarks
-        other.mutated, other.contexts = self.mutated, self.contexts
+        other.mutated, other.kept, other.contexts = self.mutated, self.kept, self.contexts
         other.computes_in = self.computes_in if dtype == self.dtype else dtype
         return other
 

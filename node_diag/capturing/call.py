@@ -28,6 +28,7 @@ class Call:
         adjoint_params: names of the parameters it was told to differentiate; None: not told.
         counted: why its gradient is not that of what f holds, if the way to it is clear.
         changed: what of f had changed when the gradient arrived.
+        kept: parameters whose gradient f loses by what it kept of an evaluation without one.
         unknown: why f cannot be asked any more, if it cannot.
         reached: of f's first evaluation in an adjoint's backward pass its arguments, and whether it
             depended on each parameter.
@@ -49,6 +50,7 @@ class Call:
     adjoint_params: list[str] | None = None
     counted: str = ""
     changed: str = ""
+    kept: list[str] = field(default_factory=list[str])
     unknown: str = ""
     reached: tuple[Tensor, Any, dict[str, bool]] | None = None
     cotangents: list[Tensor] = field(default_factory=list[Tensor])

@@ -20,12 +20,10 @@ from torch.utils.hooks import RemovableHandle
 
 from node_diag import random_numbers
 from node_diag.capturing.call import Call
-from node_diag.capturing.containers import tensors_in
-from node_diag.capturing.leaves import ends_of, untouched
-
-ROUNDINGS = 100
-"""Units in the last place of its largest entry that f may differ by where it is the same: those of
-another order of summation, in a copy or on another number of cores."""
+from node_diag.reachable.before import untouched
+from node_diag.reachable.containers import tensors_in
+from node_diag.reachable.graphs import ends_of
+from node_diag.reachable.kept import ROUNDINGS
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +11,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from node_diag import random_numbers
-from node_diag.capturing.containers import fill_from_parameters, tensors_in
-from node_diag.capturing.names import named_in, reached
+from node_diag.reachable.before import untouched
+from node_diag.reachable.containers import fill_from_parameters, tensors_in
+from node_diag.reachable.graphs import ends_of, sources_of
+from node_diag.reachable.names import named_in
 from node_diag.substitute import copied
 
 MOMENTS = 16
@@ -127,32 +128,6 @@ def _replaceable(copy: nn.Module, names: list[str], ts: Iterable[Tensor], y: Any
     return not _read(with_others, ts, y, here)
 
 
-def sources_of(tensor: Tensor, known: Iterable[Tensor] = ()) -> dict[int, Tensor]:
-    """The leaves it was computed from, or ``known`` tensors on the way, by identity."""
-    return ends_of([tensor], known)
-
-
-def ends_of(tensors: Iterable[Tensor], known: Iterable[Tensor]) -> dict[int, Tensor]:
-    """Where the graphs of some tensors end: in leaves, or in ``known`` tensors before."""
-    found: dict[int, Tensor] = {}
-    # One node may have several outputs, as that of chunk() has.
-    on_the_way = {(x.grad_fn, x.output_nr): x for x in known if x.grad_fn is not None}
-    edges: list[tuple[Any, int]] = [(x.grad_fn, x.output_nr) for x in tensors]
-    seen: set[Any] = set()
-    while edges:
-        node, output = edges.pop()
-        if (on_it := on_the_way.get((node, output))) is not None:
-            found[id(on_it)] = on_it
-            continue
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if (leaf := getattr(node, "variable", None)) is not None:
-            found[id(leaf)] = leaf
-        edges += node.next_functions
-    return found
-
-
 def copy_of(module: nn.Module, held: Held) -> nn.Module:
     """A module as it is now, in which what it holds are parameters.
 
@@ -223,16 +198,3 @@ def _ends(func: Any, t: Tensor, y: Any, known: Sequence[Tensor]) -> dict[int, Te
     parts = value if isinstance(value, tuple | list) else (value,)
     given = set(map(id, (t, *(y if isinstance(y, tuple) else (y,)))))
     return {leaf: x for leaf, x in ends_of(parts, known).items() if leaf not in given}
-
-
-@contextmanager
-def untouched(func: Any) -> Generator[None]:
-    """Inside it, the modules that a function uses may change their buffers, as a norm does."""
-    modules = [thing for _, thing in reached(func, "") if isinstance(thing, nn.Module)]
-    before = [(b, b.detach().clone()) for module in modules for b in module.buffers()]
-    try:
-        yield
-    finally:
-        for buffer, was in before:
-            if not torch.equal(buffer, was):
-                buffer.data.copy_(was)  # not an operation that a graph would notice

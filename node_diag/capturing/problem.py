@@ -92,7 +92,7 @@ def problem_of(call: Call, name: str) -> Problem:
         with torch.no_grad():
             for leaf, value in call.values.items():
                 found.params[leaf].copy_(value)
-    found.call, found.contexts = call, tuple(call.computed)
+    found.call, found.contexts, found.kept = call, tuple(call.computed), list(call.kept)
     found.settings, found.remarks = settings_of(call), remarks
     return found
 

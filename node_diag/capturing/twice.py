@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from node_diag.capturing.leaves import sources_of
+from node_diag.reachable.graphs import sources_of
 
 MOST_NAMED = 3
 

@@ -10,7 +10,7 @@ import inspect
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
 from types import FunctionType
@@ -22,12 +22,23 @@ from torch import Tensor, nn
 from torch.autograd.graph import register_multi_grad_hook
 
 from node_diag.capturing.call import Call
-from node_diag.capturing.containers import tensors_in
-from node_diag.capturing.later import Evaluation, Follower, Reached, changed, cut, difference
-from node_diag.capturing.leaves import copy_of, held_by, leaves_of, moments, sources_of
-from node_diag.capturing.names import named_in
+from node_diag.capturing.later import (
+    Evaluation,
+    Follower,
+    Reached,
+    autocast,
+    changed,
+    cut,
+    difference,
+)
+from node_diag.capturing.leaves import copy_of, held_by, leaves_of, moments
 from node_diag.capturing.twice import counted
 from node_diag.errors import UsageError, said
+from node_diag.reachable.before import Before, FirstValues
+from node_diag.reachable.containers import tensors_in
+from node_diag.reachable.graphs import sources_of
+from node_diag.reachable.kept import still_lost
+from node_diag.reachable.names import named_in
 
 NAMES = ("odeint", "odeint_adjoint")
 EAGER = 4
@@ -56,6 +67,7 @@ class Watch:
         call: the one that was kept.
         is_over: whether the backward pass in which its gradient arrived has ended.
         reached: what watches that pass.
+        firsts: what every f held before it was first evaluated, as far as was seen.
     """
 
     number: int = 1
@@ -64,6 +76,7 @@ class Watch:
     call: Call | None = None
     is_over: bool = False
     reached: Reached | None = None
+    firsts: FirstValues = field(default_factory=FirstValues)
 
     def wrap(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
         """``odeint`` or ``odeint_adjoint``, watched."""
@@ -77,16 +90,16 @@ class Watch:
             if self.is_over or arguments.get("event_fn") is not None:
                 return original(func, y0, t, **arguments)
             follower = Follower(func)
-            with follower.following() as followed:
+            with self.firsts.solving(func) as before, follower.following() as followed:
                 found = original(followed, y0, t, **arguments)
             call = Call(name, func, y0, t, arguments, autocast=_autocast())
-            self._note(call, found, follower.last())
+            self._note(call, found, follower.last(), before)
             return found
 
         watched.__qualname__ = f"node_diag watches {name} ({id(self)})"  # others may watch as well
         return watched
 
-    def _note(self, call: Call, found: Any, last: Evaluation | None) -> None:
+    def _note(self, call: Call, found: Any, last: Evaluation | None, before: Before | None) -> None:
         parts = list(found) if isinstance(found, tuple) else [found]
         live = [x for x in parts if x.requires_grad]
         if not live:
@@ -114,7 +127,7 @@ class Watch:
                 engine._execution_engine.queue_callback(self._end)
             self.call = call
             call.made = self.seen
-            self._keep(call, func, last)
+            self._keep(call, func, last, before)
 
         if len(live) == 1:  # the other hook is not told where a backward pass starts at them
 
@@ -125,10 +138,15 @@ class Watch:
         else:
             register_multi_grad_hook(live, arrived)
 
-    def _keep(self, call: Call, func: Any, last: Evaluation | None) -> None:
+    def _keep(self, call: Call, func: Any, last: Evaluation | None, before: Before | None) -> None:
         """Whatever f does when it is asked, the script goes on."""
         try:
-            if call.func is func:
+            call.kept = _kept(call, func, before) if before else []
+            if before and call.kept and isinstance(func, nn.Module):
+                call.func = func
+                with before.again():
+                    keep(call)
+            elif call.func is func:
                 keep(call)
             if last is not None and (what := changed(call, last)):
                 call.changed = difference(func, last) or what
@@ -202,6 +220,13 @@ def _replaced(function: Any, by: Callable[..., Any]) -> Generator[None]:
         vars(function).update(attributes)
         function.__code__, function.__defaults__, function.__kwdefaults__ = before
         del function.__globals__[by.__qualname__]
+
+
+def _kept(call: Call, func: Any, before: Before) -> list[str]:
+    """Parameters whose gradient f has lost to what it kept of an evaluation without one."""
+    params = {n: p for n, p in named_in(func) if p.requires_grad and p.is_leaf}
+    with autocast(call):
+        return still_lost(func, call.t[0], call.y0, params, before)
 
 
 def keep(call: Call) -> None:

@@ -64,6 +64,7 @@ def inspect(problem: Problem) -> Repeatability:
         uses_random_numbers=not torch.equal(random_before, torch.get_rng_state()),
         changed=changed,
         mutated=problem.mutated,
+        kept=problem.kept,
         suspects=_suspects(problem.func),
         # A constant (a last layer that starts at zero) may well have few digits and no cast.
         single_precision=(

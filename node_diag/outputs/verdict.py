@@ -33,7 +33,7 @@ UNGATED: dict[str, str] = {**WORDS, "fail": "wrong", "info": "no limits set"}
 
 
 UNUSABLE = 2
-"""Exit code of a check that ran and may not be relied on (ND413)."""
+"""Exit code of a check that ran and may not be relied on (ND413, ND414)."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ class Repeatability(Record):
     """Buffers and attributes of func that evaluating it changed."""
     mutated: list[str] = []
     """Arguments that f changed in place, ``state`` or ``time``; it was given copies."""
+    kept: list[str] = []
+    """Parameters in which f loses its gradient, or a part, once it was evaluated without one."""
     suspects: list[str]
     """Layers in training mode that draw random numbers or keep statistics."""
     single_precision: bool = False
@@ -29,6 +31,11 @@ class Repeatability(Record):
 
     single_precision_loss: bool = False
     """The same of the loss of float64 states."""
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether f has to be mended before anything that is found here can be relied on."""
+        return bool(self.mutated or self.kept)
 
     @property
     def rounded(self) -> str:

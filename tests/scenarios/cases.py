@@ -103,6 +103,28 @@ def forgetful(**how: bool) -> Callable[[], Problem]:
     return make
 
 
+class Keeping(Net):
+    """It keeps the weights of its last layer, scaled, or scales them anew each time."""
+
+    def __init__(self, *, keeps: bool) -> None:
+        super().__init__(nn.Tanh())
+        self.keeps = keeps
+        self.scaled: Tensor | None = None
+
+    def forward(self, t: Tensor, z: Tensor) -> Tensor:
+        if self.scaled is None or not self.keeps:
+            self.scaled = self.last.weight / self.last.weight.norm()
+        return self.activation(self.first(z)) @ self.scaled.T + self.last.bias
+
+
+def keeping(*, keeps: bool) -> Callable[[], Problem]:
+    def make() -> Problem:
+        f = Keeping(keeps=keeps)
+        return Problem(f, tensor(0.5, -1.0), (0.0, 1.0), lambda zs: zs.square().sum(), name="f")
+
+    return make
+
+
 def captured(*, doubled: bool) -> Callable[[], Problem]:
     """A call of odeint_adjoint, some of whose adjoint_params are named twice or once."""
 
@@ -328,6 +350,10 @@ PAIRS: dict[str, tuple[Scenario, Scenario]] = {
     "ND413": (
         Scenario(plain(lambda t, z: z.mul_(-1), tensor(1.0, 2.0)), ACA),
         Scenario(plain(lambda t, z: z.clone().mul_(-1), tensor(1.0, 2.0)), ACA),
+    ),
+    "ND414": (
+        Scenario(keeping(keeps=True), ACA),
+        Scenario(keeping(keeps=False), ACA),
     ),
     "ND412": (
         Scenario(plain(lambda t, z: torch.relu(z) - 0.2 * z, tensor(0.0, 1.0)), ACA),

@@ -171,6 +171,28 @@ def test_training_goes_on_whatever_f_is_like(make, words, monkeypatch):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+class Keeping(Net):
+    kept = None
+
+    def forward(self, t, z):
+        if self.kept is None:
+            self.kept = self.net[2].weight.tanh()
+        return self.net[1](self.net[0](z)) @ self.kept.T + self.net[2].bias
+
+
+def test_what_f_keeps_of_a_forward_pass_without_a_graph():
+    """Differences of the loss do not see it either, and would say that all is well."""
+    func = Keeping()
+    monitor = Monitor(func, every=1)
+    with torch.no_grad():
+        func(torch.tensor(0.0), Z0)
+    loss(func(torch.tensor(0.0), Z0)).backward()
+    reading = monitor.step(Z0, TS, loss)
+    assert "f keeps what it computed from net.2.weight in an evaluation" in reading.failure
+    assert math.isnan(reading.error)
+    assert func.kept is not None
+
+
 def test_a_log_gets_its_header_once(tmp_path):
     with pytest.raises(UsageError, match="there is no folder"):
         Monitor(Net(), log=tmp_path / "nowhere" / "log.csv")

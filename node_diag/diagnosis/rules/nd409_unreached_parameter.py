@@ -27,8 +27,9 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     if inspection is None or found is None:
         return
     look = show(report)
-    # One that f uses where autograd does not see it is ND205's.
+    # One that f uses where autograd does not see it is ND205's, or ND414's.
     hidden = {wrong.input for wrong in inspection.derivatives}
+    hidden |= set(map(label, inspection.repeatability.kept))
     unreached = [name for name in found.unreached if label(name) not in hidden]
     read = [name for name in unreached if name in found.without_gradient]
     unused = [name for name in unreached if name not in read]

@@ -64,6 +64,13 @@ class _Captured(Torchdiffeq):
     def _call(self, func: ShapedDynamics, y0: State, t: Tensor, f: Field, setup: Setup) -> State:
         call = self.call(f)
         original: Any = getattr(torchdiffeq, self.name)
+        if call.kept:
+            whose = "its" if len(call.kept) == 1 else "their"
+            raise ProblemError(
+                f"{WRONG_CALL}: f keeps what it computed from {', '.join(call.kept)} in an "
+                "evaluation without a graph, as all are in odeint_adjoint's forward pass: "
+                f"{whose} gradient is lost, or a part of it; compute it in every evaluation"
+            )
         if call.autocast is not None:
             raise ProblemError(
                 f"the call ran under autocast to {str(call.autocast[1]).removeprefix('torch.')}, "

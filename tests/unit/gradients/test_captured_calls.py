@@ -400,3 +400,64 @@ def test_a_parameter_that_is_told_and_not_read_has_its_name():
     assert sorted(captured.problem.params) == [
         "m.idle.bias", "m.idle.weight", "m.used.bias", "m.used.weight",
     ]  # fmt: skip
+
+
+class Keeping(Held):
+    """It computes its weight once, and uses it plainly as well if it is asked to."""
+
+    def __init__(self, *, partly=False):
+        super().__init__()
+        self.partly, self.context, self.kept = partly, 1.0, None
+
+    def forward(self, t, y):
+        if self.kept is None:
+            self.kept = self.net.weight - self.net.weight.T
+        value = y @ self.kept + self.net.bias
+        return value * self.context + (self.net.weight.sum() if self.partly else 0.0)
+
+
+@pytest.mark.parametrize("partly", [False, True])
+@pytest.mark.parametrize("solve", [odeint, odeint_adjoint])
+def test_a_weight_kept_without_a_graph_is_a_wrong_call(partly, solve):
+    """In the adjoint's own forward pass, or in an evaluation before training."""
+    f = Keeping(partly=partly)
+    with capture() as captured:
+        with torch.no_grad() if solve is odeint else nullcontext():
+            solve(f, ONES, T)
+        f.context = 2.0
+        solve(f, ONES, T)[-1].square().sum().backward()
+    assert (f.net.weight.grad is not None) == partly or not f.net.weight.grad.any()
+    problem = captured.problem
+    assert problem.call.kept == ["net.weight"]
+    assert problem.func.context == 2.0  # that of the call, not of the first one
+    with pytest.raises(ProblemError, match=r"f keeps what it computed from net\.weight"):
+        gradient(problem, problem.call.checked_by, **problem.settings)
+    report = captured.check()
+    assert {"ND214", "ND414"} <= {finding.code for finding in report.findings}
+    assert report.summary.exit_code == 2
+
+
+def test_a_function_around_a_module_that_keeps_its_weight():
+    f = Keeping()
+    captured = trained(lambda t, y: f(t, y), adjoint_params=tuple(f.parameters()))
+    assert captured.problem.kept == ["f.net.weight"]
+
+
+def test_a_weight_kept_with_a_graph_is_right_the_first_time():
+    f = Keeping()
+    captured = trained(f, solve=odeint)
+    assert captured.problem.call.kept == []
+
+
+def test_a_weight_prepared_before_every_call_is_right():
+    """Though an f that is evaluated without falls back to one of its own."""
+    f = Keeping()
+    with capture() as captured:
+        with torch.no_grad():
+            odeint_adjoint(f, ONES, T)
+        f.kept = f.net.weight - f.net.weight.T
+        params = (f.kept, f.net.bias)
+        odeint_adjoint(f, ONES, T, adjoint_params=params)[-1].square().sum().backward()
+    assert captured.problem.call.kept == []
+    found = told(captured)
+    assert torch.equal(found["net.bias"], f.net.bias.grad)

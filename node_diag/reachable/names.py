@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Iterable, Iterator
+from types import FunctionType
 from typing import Any
 
 from torch import Tensor, nn
 
-from node_diag.capturing.containers import OWN, tensors_in
+from node_diag.reachable.containers import OWN, tensors_in
 
 DEEPEST = 2
 """Objects inside objects in which names are looked for."""
@@ -31,8 +32,7 @@ def _named(func: Any, name: str) -> Iterator[tuple[str, Tensor]]:
         prefix = f"{path}." if path else ""
         yield from ((prefix + own, p) for own, p in thing.named_parameters())
         for inner, part in thing.named_modules():
-            forward = inspect.getattr_static(type(part), "forward", None)
-            if inspect.isfunction(forward) and "-packages" not in forward.__code__.co_filename:
+            if (forward := own_forward(part)) is not None:
                 yield from _tensors(reached(forward, "", DEEPEST))
             at = f"{prefix}{inner}." if inner else prefix
             yield from ((at + own, x) for own, x in tensors_in(part) if x.requires_grad)
@@ -53,19 +53,33 @@ def reached(thing: Any, name: str, depth: int = 0) -> Iterator[tuple[str, Tensor
     """Tensors and modules that are reachable from a function, and how."""
     if isinstance(thing, Tensor | nn.Module):
         yield name, thing
-    elif depth <= DEEPEST and not _installed(thing):
-        for inner, value in _held(thing):
+    elif depth <= DEEPEST and not is_installed(thing):
+        for inner, value in held(thing):
             path = f"{name}.{inner}" if name and inner else name or inner
             yield from reached(value, path, depth + 1)
 
 
-def _installed(thing: Any) -> bool:
+def own_forward(module: nn.Module) -> FunctionType | None:
+    """What a module's author wrote, who may have named tensors around it; none of a library's."""
+    forward = inspect.getattr_static(type(module), "forward", None)
+    if inspect.isfunction(forward) and "-packages" not in forward.__code__.co_filename:
+        return forward
+    return None
+
+
+def is_installed(thing: Any) -> bool:
     """Whether it is a library: to look at all that torch holds would warn of what is deprecated."""
     return inspect.ismodule(thing) and "-packages" in str(getattr(thing, "__file__", ""))
 
 
-def _held(thing: Any) -> list[tuple[str, Any]]:
-    if isinstance(thing, list | tuple | dict) and len(thing) > MOST_HELD:
+def is_data(thing: Any) -> bool:
+    """Whether it is a container of too many entries to look into."""
+    return isinstance(thing, list | tuple | dict) and len(thing) > MOST_HELD
+
+
+def held(thing: Any) -> list[tuple[str, Any]]:
+    """What a function or an object has at hand, and by what name."""
+    if is_data(thing):
         return []
     if isinstance(thing, functools.partial):
         given = [("", thing.func), *enumerate(thing.args), *thing.keywords.items()]

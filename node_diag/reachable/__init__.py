@@ -1,0 +1,1 @@
+"""What a function can reach beside its arguments: tensors, modules, containers."""
