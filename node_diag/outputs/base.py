@@ -19,7 +19,10 @@ from node_diag.registry import OUTPUTS
 
 
 class Output(Protocol):
-    """A format: one file in ``outputs/formats`` that defines ``OUTPUT``."""
+    """A format: one file in ``outputs/formats`` that defines ``OUTPUT``.
+
+    One that shows figures says which kind in an attribute ``pictures``.
+    """
 
     def render(self, report: Report) -> dict[str, bytes]:
         """Files by their path in the report folder, with forward slashes. Touches no disk."""
@@ -103,32 +106,19 @@ def render(report: Report, formats: Sequence[str]) -> dict[str, bytes]:
     with uncollected():
         # Loaded here, so that a fork need not import matplotlib a second time.
         outputs: dict[str, Output] = {name: OUTPUTS.load(name) for name in names}
-        tasks = {
-            f"{name} {i}": part
-            for name in sorted(names, key=lambda name: name != "html")  # which takes longest
-            for i, part in enumerate(_parts(outputs[name], report))
-        }
-        pays = {"png", "html"} <= names.keys()
-        done = parallel.compute(tasks) if pays else {key: tasks[key]() for key in tasks}
+        if kinds := [kind for o in outputs.values() if (kind := getattr(o, "pictures", None))]:
+            from node_diag.outputs.drawing import drawings
+
+            drawings(report, kinds)  # all that are wanted at once
+        done = {name: output.render(report) for name, output in outputs.items()}
     files: dict[str, bytes] = {
-        _inside(path): content
-        for name in names
-        for key, found in done.items()
-        if key.rpartition(" ")[0] == name
-        for path, content in found.items()
+        _inside(path): content for found in done.values() for path, content in found.items()
     }
     if report.arrays:
         buffer = io.BytesIO()
         np.savez(buffer, **report.arrays)
         files["arrays.npz"] = buffer.getvalue()
     return files
-
-
-def _parts(output: Output, report: Report) -> list[Callable[[], dict[str, bytes]]]:
-    """What an output can draw at the same time; the whole of it if it has no ``parts``."""
-    if parts := getattr(output, "parts", None):
-        return parts(report)
-    return [partial(output.render, report)]
 
 
 def _inside(path: str) -> str:

@@ -11,9 +11,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from node_diag.outputs import comparing, page, recommendation, training
-from node_diag.outputs.drawing import drawings
+from node_diag.outputs.drawing import Kind, drawings
 from node_diag.outputs.figures import image
-from node_diag.outputs.figures.style import sheet
 from node_diag.outputs.foreign import plain, shorten
 from node_diag.outputs.glossary import TERMS
 from node_diag.outputs.method_table import COLUMNS
@@ -28,6 +27,8 @@ _NUMBER = re.compile(r"-?\d[\d.]*e[-+]\d+( ± -?\d[\d.]*e[-+]\d+)?")
 
 class Html:
     """A page: verdict first, then what to do, then the evidence."""
+
+    pictures: Kind = "svg"
 
     def render(self, report: Report) -> dict[str, bytes]:
         """report.html."""
@@ -75,19 +76,16 @@ def _short(value: str) -> str:
 
 
 def _context(report: Report) -> dict[str, Any]:
-    with sheet():
-        figures = {
-            name: {
-                "title": drawing.title,
-                "absent": drawing.absent,
-                "description": drawing.description,
-                "table": drawing.table,
-                "svg": image.svg(drawing.figure, name, drawing.description)
-                if drawing.figure
-                else "",
-            }
-            for name, drawing in drawings(report).items()
+    figures = {
+        name: {
+            "title": drawing.title,
+            "absent": drawing.absent,
+            "description": drawing.description,
+            "table": drawing.table,
+            "svg": drawing.svg,
         }
+        for name, drawing in drawings(report, [OUTPUT.pictures]).items()
+    }
     return {
         "report": report,
         "headline": headline(report),
