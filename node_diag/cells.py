@@ -10,22 +10,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import signal
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Executor, Future
-from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from multiprocessing import active_children, get_context, parent_process
-from multiprocessing.process import BaseProcess
+from multiprocessing import active_children
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 from node_diag.errors import LostEngineError
+from node_diag.workers import Workers
 
 Work = Callable[..., dict[str, Any]]
 """What computes a cell from its arguments; picklable, and so is what it returns: plain JSON."""
@@ -120,13 +118,7 @@ class Engine:
 def local(workers: int = 0) -> Engine:
     """Processes on this machine, each computing in one thread; 0: one for each core."""
     n = workers or len(os.sched_getaffinity(0))
-    return Engine("the pool of processes", partial(processes, n), _stop, at_once=AHEAD * n)
-
-
-def processes(n: int) -> ProcessPoolExecutor:
-    """Processes that compute in one thread each and end with this one."""
-    # Spawned, not forked: torch's threads do not survive a fork.
-    return ProcessPoolExecutor(n, get_context("spawn"), initializer=_begin)
+    return Engine("the pool of processes", partial(Workers, n), stop, at_once=AHEAD * n)
 
 
 def run(
@@ -192,7 +184,10 @@ def _through(
 def _finished(
     pool: Executor, cells: Sequence[Cell], work: Work, engine: Engine
 ) -> Iterator[tuple[Cell, dict[str, Any] | None]]:
-    """Results as they come; None where the process ended without one, and none after that."""
+    """Results as they come; None where the process ended without one, and none after that.
+
+    A process that ended itself has said at which cell, and why.
+    """
     waiting, running = iter(cells), dict[Future[dict[str, Any]], Cell]()
     # Each future tells of itself: to wait for a million would be to look at all of them for each.
     done: SimpleQueue[Future[dict[str, Any]]] = SimpleQueue()
@@ -214,7 +209,11 @@ def _finished(
         try:
             result = future.result()
         except BrokenProcessPool:
-            result = None
+            said = pool.last_words() if isinstance(pool, Workers) else {}
+            why = said.get(name_of(cell.arguments))
+            if said and why is None:
+                continue  # another one has ended it, and will not be there the next time
+            result = None if why is None else {FAILED: why}
         except LostEngineError:
             raise
         except CancelledError as error:
@@ -224,25 +223,16 @@ def _finished(
         yield cell, result
 
 
-def _stop(pool: Executor) -> None:
+def name_of(arguments: Mapping[str, Any]) -> str:
+    """What a worker calls a cell whose last words are to be heard, see :mod:`.workers`."""
+    return stamp_of(json.dumps(_plain(arguments), sort_keys=True))
+
+
+def stop(pool: Executor) -> None:
+    """Give up what processes of this machine compute."""
     pool.shutdown(wait=False, cancel_futures=True)
     for child in active_children():  # or their cells would be waited for
         child.terminate()
-
-
-def _begin() -> None:
-    """In a worker: one thread, no longer alive than who started it, and interrupted by it alone."""
-    import torch
-
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_follow, args=(parent_process(),), daemon=True).start()
-
-
-def _follow(parent: BaseProcess | None) -> None:
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _plain(arguments: Mapping[str, Any]) -> Any:

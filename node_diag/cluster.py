@@ -14,8 +14,9 @@ from multiprocessing import current_process
 from typing import Any
 
 from node_diag import __version__
-from node_diag.cells import Engine, processes
+from node_diag.cells import FAILED, Engine
 from node_diag.errors import LostEngineError, UsageError
+from node_diag.workers import Workers
 
 PATIENCE = "10s"
 """How long a scheduler may take to answer."""
@@ -63,10 +64,12 @@ def connected(
             "workers with 'dask worker ADDRESS --nthreads 1'"
         ) from error
     with client:
-        told(f"waiting for a worker of {address}")
-        client.wait_for_workers(workers)
-        _agree(client)
         nthreads: Any = client.nthreads()  # a coroutine only of an asynchronous client
+        if len(nthreads) < workers:
+            told(f"waiting for a worker of {address}")
+            client.wait_for_workers(workers)
+            nthreads = client.nthreads()
+        _agree(client)
         over = threading.Event()
         gone = partial(told, f"{address} has no worker left; waiting for another")
         threading.Thread(target=watch, args=(client.nthreads, gone, over), daemon=True).start()
@@ -141,18 +144,21 @@ class _Child:
     def __init__(self) -> None:
         self.turn = threading.Lock()
         self.study = ""
-        self.pool: ProcessPoolExecutor | None = None
+        self.pool: Workers | None = None
 
     def compute(self, study: str, work: Callable[[], Any]) -> Any:
         """One cell; a process that it took down is replaced for the next one."""
         with self.turn:
             if self.pool is None or study != self.study:
                 self.drop()
-                self.pool, self.study = processes(1), study
+                self.pool, self.study = Workers(1), study
             try:
                 return self._submitted(self.pool, work).result()
             except BrokenProcessPool:
+                said = self.pool.last_words()
                 self.drop()
+                for why in said.values():  # of the one cell that it was at
+                    return {FAILED: why}
                 raise
 
     def drop(self) -> None:

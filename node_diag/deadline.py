@@ -29,13 +29,20 @@ _CALLERS = {
 
 
 @contextmanager
-def deadline(seconds: float | None, stage: Callable[[], str], who: str = "") -> Generator[None]:
+def deadline(
+    seconds: float | None,
+    stage: Callable[[], str],
+    who: str = "",
+    end: Callable[[str], None] | None = None,
+) -> Generator[None]:
     """Let what is inside take so many seconds; None: as long as it likes.
 
     Args:
         seconds: the time allowed.
         stage: says what is going on, for the message.
         who: the problem, for a message that has to be written from here.
+        end: ends this process with that message, from another thread; by default on stderr, with
+            the exit code 2.
 
     Raises:
         ProblemError: the time is over. Children that shared the work are gone.
@@ -44,7 +51,12 @@ def deadline(seconds: float | None, stage: Callable[[], str], who: str = "") -> 
         yield
         return
     late = seconds + GRACE if can_interrupt() else seconds
-    watchdog = threading.Timer(late, _end, (lambda: f"{who}{_sentence(seconds, stage())}",))
+
+    def expired() -> None:
+        parallel.end_children()
+        (end or _end)(f"{who}{_sentence(seconds, stage())}")
+
+    watchdog = threading.Timer(late, expired)
     watchdog.daemon = True
     watchdog.start()
     try:
@@ -76,9 +88,8 @@ def _place(error: BaseException) -> str:
     return f", {what} ({Path(frames[-1].filename).name}, line {frames[-1].lineno})"
 
 
-def _end(sentence: Callable[[], str]) -> None:
+def _end(sentence: str) -> None:
     """In the watchdog's thread: nothing else ends this process any more."""
-    parallel.end_children()
-    sys.stderr.write(f"error: {sentence()}\n")
+    sys.stderr.write(f"error: {sentence}\n")
     sys.stderr.flush()
     os._exit(2)

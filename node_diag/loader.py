@@ -47,15 +47,36 @@ def load(spec: str, overrides: Mapping[str, Any] | None = None) -> Problem:
     return problem
 
 
-def _captured(spec: str, overrides: dict[str, Any]) -> Problem:
-    """The problem that a call of a training script poses."""
-    script = spec.removeprefix(CAPTURE)
+def check(spec: str, overrides: Mapping[str, Any]) -> None:
+    """Make sure that there is such a problem, and that it has these arguments; it is not made.
+
+    Raises:
+        UsageError, ProblemError: as :func:`load`.
+    """
+    if spec.startswith(CAPTURE):
+        _call_number(overrides)
+        return
+    target, attribute = _parse(spec)
+    found = _attribute(_import(target, spec), attribute, spec)
+    if callable(found):
+        _check_overrides(found, dict(overrides), spec)
+    else:
+        _call(found, dict(overrides), spec)
+
+
+def _call_number(overrides: Mapping[str, Any]) -> int:
     unknown = set(overrides) - {"call", "args"}
     if unknown:
         raise UsageError(f"--set {unknown.pop()}: a captured script takes call=N and args='…' only")
     number = overrides.get("call", 1)
     if not isinstance(number, int):
         raise UsageError(f"--set call={number}: it is a number, counted from 1")
+    return number
+
+
+def _captured(spec: str, overrides: dict[str, Any]) -> Problem:
+    """The problem that a call of a training script poses."""
+    script, number = spec.removeprefix(CAPTURE), _call_number(overrides)
     call = run_script(script, str(overrides.get("args", "")), number)
     problem = problem_of(call, Path(script).stem)
     problem.source, problem.arguments, problem.overrides = spec, overrides, overrides

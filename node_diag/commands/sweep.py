@@ -132,15 +132,25 @@ def sweep(  # noqa: PLR0913 - one parameter for each option
     plan = grid.Plan(job, varied, times, _command(job, varied, times, flags))
     computed = _Computed(scheduler, workers, resume, parquet)
     found = _swept(plan, folder, computed, streams)
-    from node_diag.sweep import showing
+    _print(found, output_format, streams)
+    printing.print_folder("report", folder, output_format, streams)
+    if open_:
+        from node_diag.sweep import showing
+
+        printing.open_page(folder.absolute() / showing.PAGE, streams)
+
+
+def _print(found: Sweep, output_format: Format, streams: Streams) -> None:
+    from node_diag.sweep import printing as printed
 
     if output_format is Format.json:
         printing.print_lines([found.model_dump_json(indent=1)])
+    elif output_format is Format.markdown:
+        printing.print_lines([printed.markdown(found)])
+    elif output_format is Format.github:
+        printing.print_lines(printed.annotated(found))
     else:
-        showing.show(found, streams.out)
-    printing.print_folder("report", folder, output_format, streams)
-    if open_:
-        printing.open_page(folder.absolute() / showing.PAGE, streams)
+        printed.show(found, streams.out)
 
 
 @dataclass(frozen=True)

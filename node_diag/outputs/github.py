@@ -22,9 +22,9 @@ def annotate(report: Report) -> list[str]:
     if a gate is on it, and a warning if not.
     """
     name = report.problem.name
-    file = _file(report.config.problem)
+    file = file_of(report.config.problem)
     lines = [
-        _command(
+        command(
             "error",
             f"{name}: gate {gate_text.word(gate)}",
             f"{gate_text.claim(gate)} (from {gate_text.source(gate)}). {gate_text.reason(gate)}",
@@ -37,22 +37,22 @@ def annotate(report: Report) -> list[str]:
         lines += compared(name, report.comparison, file)
     gated = {gate.method for gate in report.gates}
     lines += [
-        _command("warning", f"{name}: {m.name} failed", f"{m.failure} (no limit set)", file)
+        command("warning", f"{name}: {m.name} failed", f"{m.failure} (no limit set)", file)
         for m in report.methods
         if m.status == "failed" and m.name not in gated
     ]
     lines += [
-        _command(_LEVELS[f.severity], f"{name}: {f.code}", _said(f), file) for f in report.findings
+        command(_LEVELS[f.severity], f"{name}: {f.code}", _said(f), file) for f in report.findings
     ]
     found = headline(report)
     summary = f"{found.title}. {found.sentence} {found.gates}"
-    return [*lines, _command("notice", f"{name}: {found.word}", summary, file)]
+    return [*lines, command("notice", f"{name}: {found.word}", summary, file)]
 
 
 def compared(name: str, comparison: Comparison, file: str = "") -> list[str]:
     """What got worse is an error, what got better or is new a notice."""
     return [
-        _command(
+        command(
             "error" if change.fails else "notice",
             f"{name}: {change.verdict} than the baseline"
             if change.verdict in ("worse", "better")
@@ -67,21 +67,22 @@ def compared(name: str, comparison: Comparison, file: str = "") -> list[str]:
 
 def trouble(name: str, sentence: str) -> str:
     """A problem that could not be checked, or is missing."""
-    return _command("error", name, sentence)
+    return command("error", name, sentence)
 
 
 def _said(finding: Finding) -> str:
-    words, command = advice(finding)
-    return f"{finding.message}; {words} {command}".rstrip()
+    words, again = advice(finding)
+    return f"{finding.message}; {words} {again}".rstrip()
 
 
-def _file(spec: str) -> str:
+def file_of(spec: str) -> str:
     """The file that GitHub puts the annotation to, if the problem is one."""
     path = spec.rpartition(":")[0] if ".py:" in spec else spec
     return path if path.endswith(".py") else ""
 
 
-def _command(level: str, title: str, message: str, file: str = "") -> str:
+def command(level: str, title: str, message: str, file: str = "") -> str:
+    """One annotation: ``error``, ``warning`` or ``notice``."""
     properties = [f"file={_property(file)}"] if file else []
     properties.append(f"title={_property(f'node-diag {title}')}")
     return f"::{level} {','.join(properties)}::{_data(plain(message).strip())}"

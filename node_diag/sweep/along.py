@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from matplotlib.ticker import MaxNLocator
+
 from node_diag.config import option_text
 from node_diag.outputs.figures.canvas import blank, decades, label, place
 from node_diag.outputs.figures.style import looks, sheet
@@ -32,6 +34,8 @@ from node_diag.sweep.panels import (
 
 FEWEST = 3
 """Values of an argument from which on they are a line."""
+LABELS = ("seed",)
+"""Numbers that are none: there is nothing between two of them."""
 WIDE = 100.0
 """From end to end: more is drawn on a logarithmic axis."""
 
@@ -43,7 +47,7 @@ def pictures(found: Sweep) -> list[Picture]:
     return [
         _picture(found, name)
         for name, values in found.axes.items()
-        if len(values) >= FEWEST and is_numeric(found, name)
+        if len(values) >= FEWEST and is_numeric(found, name) and name not in LABELS
     ]
 
 
@@ -65,6 +69,8 @@ def _picture(found: Sweep, name: str) -> Picture:
             if min(values) > 0 and max(values) > WIDE * min(values):
                 axes.set_xscale("log")
                 decades(axes.xaxis)
+            elif all(value.is_integer() for value in values):
+                axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.set_yscale("log")
             axes.set_ylim(*limits)
             for method, look in looks(list(found.methods)).items():

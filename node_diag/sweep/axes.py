@@ -10,7 +10,7 @@ from typing import Any
 from node_diag.command_line import parse_assignments
 from node_diag.config import CheckConfig, option_text
 from node_diag.errors import UsageError
-from node_diag.registry import suggest
+from node_diag.registry import SOLVERS, suggest
 
 OPTIONS = (
     *("solver", "rtol", "atol", "adjoint_rtol", "adjoint_atol", "step_size", "max_step"),
@@ -67,14 +67,16 @@ def parse(texts: Sequence[str]) -> tuple[list[Axis], list[str]]:
         axis = Axis(name, tuple(_values(text, name, values)), _is_option(name, text))
         if any(other.name == name for other in axes):
             raise UsageError(f"--over {name} is given twice; put all of its values into one")
-        if len(set(map(_same, axis.values))) < len(axis.values):
+        if len({_same(name, value) for value in axis.values}) < len(axis.values):
             raise UsageError(f"--over {text}: a value is given twice")
         axes.append(axis)
     return axes, methods
 
 
-def _same(value: Any) -> str:
-    """Equal for 1 and 1.0, which are one setting."""
+def _same(name: str, value: Any) -> str:
+    """Equal for 1 and 1.0, and for two names of a solver, which are one setting."""
+    if name == "solver":
+        value = dict(SOLVERS.aliases).get(str(value), value)
     whole = isinstance(value, float) and value.is_integer()
     return repr(int(value) if whole else value)
 

@@ -104,6 +104,12 @@ def _goes_back(method: str) -> bool:
     return is_file(method) or METHODS.load(METHODS.canonical(method)).reconstructs
 
 
+def load_methods(plan: Plan) -> None:
+    """Import those that are not files, to know what they look at."""
+    for method in plan.job.resolved.config.methods:
+        _goes_back(method)
+
+
 def refuse_unread(plan: Plan, asked_for: Mapping[str, Any]) -> None:
     """Make sure that every axis matters to one of the solvers and one of the methods.
 
@@ -119,9 +125,10 @@ def refuse_unread(plan: Plan, asked_for: Mapping[str, Any]) -> None:
     unread = [set(idle({"solver": solver})) for solver in solvers]
     for axis in plan.axes:
         if axis.name in BACKWARD_ONLY and not any(map(_goes_back, config.methods)):
+            solve = "solves" if len(config.labels) == 1 else "solve"
             raise UsageError(
-                f"--over {axis.name}: {', '.join(config.labels)} solve nothing in reverse time, so "
-                "it changes nothing; leave it out, or add -m adjoint"
+                f"--over {axis.name}: {', '.join(config.labels)} {solve} nothing in reverse time, "
+                "so it changes nothing; leave it out, or add -m adjoint"
             )
     names = {axis.name: f"--over {axis.name}" for axis in plan.axes if axis.is_option}
     names |= {name: flag_of(name) for name in REFUSED if name in asked_for}

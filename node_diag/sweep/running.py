@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import os
 import platform
@@ -11,12 +10,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from node_diag import __version__
 from node_diag.builtins import builtin_names
-from node_diag.cells import FAILED, Cell, Engine, Store, run, stamp_of
+from node_diag.cells import FAILED, Cell, Engine, Store, name_of, run, stamp_of
 from node_diag.config import option_text
 from node_diag.deadline import deadline
 from node_diag.errors import ProblemError, UsageError
@@ -24,13 +24,11 @@ from node_diag.interrupts import insistent
 from node_diag.outputs.folder import put
 from node_diag.outputs.foreign import plain
 from node_diag.records.sweep import Sweep, SweepPoint
-from node_diag.sweep.axes import Axis
 from node_diag.sweep.choosing import choices, everywhere
-from node_diag.sweep.grid import Place, Plan, given, places, refuse_unread, suggested
+from node_diag.sweep.grid import Place, Plan, given, load_methods, places, refuse_unread, suggested
 from node_diag.sweep.stamp import stamp
-
-if TYPE_CHECKING:  # it imports torch, and --help does not
-    from node_diag.problem import Problem
+from node_diag.sweep.trial import settings_of
+from node_diag.workers import end_saying
 
 CELLS, PLAN = "cells", "sweep.plan.json"
 """In a sweep's folder: the finished cells; what is swept, from the start."""
@@ -81,11 +79,13 @@ def begin(
 
     Raises:
         UsageError: the folder holds something else, or a value cannot be used.
+        ProblemError: no problem can be made.
     """
     grid, here = places(plan), Path.cwd()
-    told(f"importing {plan.job.spec}")
     asked_for = given(plan)
-    plan = suggested(plan, _try(grid[0], plan.axes).settings)
+    limit = plan.job.resolved.config.timeout
+    load = partial(load_methods, plan)  # they import torch, and so does the process that tries
+    plan = suggested(plan, settings_of(grid, plan.axes, limit, told, load))
     refuse_unread(plan, asked_for)
     grid = places(plan)
     known = stamp(plan.job.spec, plan.job.resolved.config.methods, here)
@@ -123,9 +123,9 @@ def sweep(
             break
         cells = [Cell(key, place.arguments, alone) for key, place in unique.items()]
         store = Store(begun.folder / CELLS / what, begun.stamp)
-        work = functools.partial(_measure, what, begun.here, limit)
+        work = partial(_measure, what, begun.here, limit)
         left = dict(unique)
-        finished = functools.partial(_tell_finished, what, len(cells), len(store), note)
+        finished = partial(_tell_finished, what, len(cells), len(store), note)
         for cell, result in run(cells, work, store, engine, finished=finished):
             saved()
             del left[cell.key]
@@ -168,21 +168,6 @@ def _compare(folder: Path, plan: Plan, note: Callable[[str], None]) -> None:
         note(f"{folder} was begun by another command, whose report is replaced: {before}")
 
 
-def _try(place: Place, axes: Sequence[Axis]) -> Problem:
-    """Raise what is wrong with the problem before anything is run."""
-    from node_diag.loader import load
-
-    try:
-        # What the module prints is not the result: stdout is for that alone.
-        with contextlib.redirect_stdout(sys.stderr):
-            return load(place.arguments["spec"], dict(place.arguments["overrides"]))
-    except UsageError as error:
-        text = str(error)
-        for axis in axes:
-            text = text.replace(f"--set {axis.name}=", f"--over {axis.name}=")
-        raise UsageError(text) from error.__cause__
-
-
 def _measure(what: str, folder: str, limit: float | None, /, **arguments: Any) -> dict[str, Any]:
     """In a worker, wherever that was started; it may take so many seconds."""
     from node_diag.sweep import measure
@@ -196,7 +181,7 @@ def _measure(what: str, folder: str, limit: float | None, /, **arguments: Any) -
         with (
             contextlib.redirect_stdout(sys.stderr),
             insistent(to_ctrl_c=False),
-            deadline(limit, lambda: what),
+            deadline(limit, lambda: what, end=partial(end_saying, name_of(arguments))),
         ):
             return getattr(measure, what)(**arguments)
     except (KeyboardInterrupt, SystemExit) as error:  # of the problem: Ctrl-C does not come here

@@ -6,15 +6,11 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
-
-from rich.console import Console
 
 from node_diag.command_line import command_line
 from node_diag.config import option_text
 from node_diag.config_sources import resolve
-from node_diag.outputs.console import say, show_command, show_left_out, show_table
 from node_diag.outputs.formats.html import environment
 from node_diag.outputs.numbers import NOTHING, count, duration, limit, size, uncertain
 from node_diag.outputs.picture import Picture
@@ -26,10 +22,6 @@ from node_diag.sweep.grid import idle
 
 PAGE, RECORD, POINTS = "report.html", "sweep.json", "points.csv"
 PARQUET = "points.parquet"
-ALWAYS = 3
-"""Columns of the front besides its axes that are always printed."""
-MOST_ROWS = 40
-"""Of the table on a terminal."""
 MOST_REASONS = 3
 """Why gradients failed, on a terminal; problems that a caption names."""
 FIELDS = [name for name in SweepPoint.model_fields if name not in ("at", "method")]
@@ -45,27 +37,6 @@ def files(found: Sweep, *, parquet: bool = False) -> dict[str, bytes]:
         **({PARQUET: _parquet(found)} if parquet else {}),
         **{path: content for p in pictures for path, content in p.files().items()},
     }
-
-
-def show(found: Sweep, console: Console) -> None:
-    """On a terminal: the front, or the cheapest setting for every problem, and what to use."""
-    say(summary(found), console)
-    for sentence in failures(found, MOST_REASONS):
-        say(sentence, console, indent=2)
-    console.print()
-    table = front(found) if len(found.choices) == 1 else for_each(found)
-    if table.rows:
-        say(table.caption, console)
-        first = replace(table, rows=table.rows[:MOST_ROWS])
-        show_table(first, console, ALWAYS + len(found.axes))
-        if len(table.rows) > MOST_ROWS:
-            say(f"and {count(len(table.rows) - MOST_ROWS)} more: {PAGE}", console)
-        show_left_out(table, console, ALWAYS + len(found.axes))
-        console.print()
-    sentence, *commands = advice(found)
-    say(sentence, console)
-    for one in commands:
-        show_command(one, console)
 
 
 def summary(found: Sweep) -> str:
@@ -105,7 +76,7 @@ def advice(found: Sweep) -> list[str]:
         return _advice_for_all(found, target)
     best = found.choices[0].cheapest
     if best is None:
-        return [f"None of them has an error of {target} or less for certain."]
+        return [f"None of them has an error of {target} or less for certain{_closest(found)}."]
     point = found.points[best]
     return [
         f"Cheapest for a gradient error of {target}: {_setting(found, point)}, "
@@ -117,7 +88,10 @@ def advice(found: Sweep) -> list[str]:
 def _advice_for_all(found: Sweep, target: str) -> list[str]:
     problems = f"every {' and '.join(found.choices[0].at)}"
     if not found.everywhere:
-        return [f"No setting has an error of {target} or less for certain at {problems}."]
+        return [
+            f"No setting has an error of {target} or less for certain at {problems}"
+            f"{_closest(found) if all(c.cheapest is None for c in found.choices) else ''}."
+        ]
     points = [found.points[i] for i in found.everywhere]
     worst = max(points, key=lambda point: point.worst or 0.0)
     there = found.choices[0].at.keys()
@@ -130,6 +104,18 @@ def _advice_for_all(found: Sweep, target: str) -> list[str]:
         f"at most (at {where}), in {count(together)} evaluations of f together",
         command(found, worst),
     ]
+
+
+def _closest(found: Sweep) -> str:
+    """How far from it the best one is."""
+    known = [point for point in found.points if point.error is not None]
+    if not known:
+        return ""
+    best = min(known, key=lambda point: point.worst or 0.0)
+    return (
+        f"; closest is {_setting(found, best)}, error {uncertain(best.error, best.uncertainty)} in "
+        f"{count(best.nfe)} evaluations of f"
+    )
 
 
 def command(found: Sweep, point: SweepPoint) -> str:
@@ -159,7 +145,8 @@ def for_each(found: Sweep) -> Table:
     caption = f"Cheapest for a gradient error of {target} at each {names}"
     if missing := [choice.at for choice in found.choices if choice.cheapest is None]:
         some = "; ".join(_at(at) for at in missing[:MOST_REASONS])
-        more = "; …" if len(missing) > MOST_REASONS else ""
+        others = len(missing) - MOST_REASONS
+        more = f" and at {others} more" if others > 0 else ""
         caption += f"; nothing reaches it at {some}{more}"
     return _chosen(found, caption, points)
 

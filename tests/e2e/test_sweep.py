@@ -326,6 +326,93 @@ def test_a_setting_that_hangs_or_ends_its_process_is_a_row(node_diag, tmp_path):
     assert "left: mode hang" in done.stderr
 
 
+STUBBORN = """
+import os
+import time
+import torch
+from node_diag import Problem
+
+def problem(mode: str = "ok", n: int = 1):
+    if mode == "raise":
+        raise ValueError("no such mode")
+    if mode == "make":
+        time.sleep(1000)
+    if mode == "end":
+        os._exit(7)
+    k = torch.tensor(-1.0)
+    def f(t, z):
+        while mode == "stubborn":
+            try:
+                time.sleep(1000)
+            except BaseException:
+                pass
+        return k * z
+    return Problem(f, torch.ones(2), (0.0, 1.0), lambda zs: zs[-1].sum(), params={"k": k})
+"""
+
+
+def test_what_cannot_be_made_is_a_row_wherever_it_comes(node_diag, tmp_path):
+    """Also as the first, which is tried before anything is run."""
+    (tmp_path / "mine.py").write_text(STUBBORN)
+    done = node_diag("sweep", "mine.py", "--over", "mode=make,raise,end,stubborn,ok", "-m", "aca",
+                     *ONE, "--timeout", "4", "--report-dir", "out")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = {row["mode"]: row for row in rows(tmp_path / "out")}
+    assert found["ok"]["status"] == "ok"
+    assert "in the function that makes the problem (mine.py, line 11)" in found["make"]["failure"]
+    assert "raised ValueError: no such mode" in found["raise"]["failure"]
+    assert found["end"]["failure"] == "its process ended under it, each time it was tried"
+    assert (
+        found["stubborn"]["failure"] == "it took longer than 4 s (--timeout); stopped at 'counts'"
+    )
+    assert "trying problem 4 of 5" in done.stderr
+    assert "error:" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("axis", "words"),
+    [
+        ("mode=raise", "'mine.py' raised ValueError: no such mode"),
+        ("mode=end", "'mine.py' ended the process in which it was imported"),
+        ("mode=make", "it took longer than 3 s (--timeout); stopped at 'the problem', in the"),
+        ("n=1,1.5", "--over n=1.5: 'n' is a whole number"),
+        ("mood=ok", "'mine.py' has no parameter 'mood'; did you mean 'mode'?"),
+    ],
+)
+def test_where_no_problem_can_be_made_nothing_is_swept(node_diag, tmp_path, axis, words):
+    (tmp_path / "mine.py").write_text(STUBBORN)
+    done = node_diag("sweep", "mine.py", "--over", axis, "-m", "aca", *ONE, "--timeout", "3",
+                     "--report-dir", "out")  # fmt: skip
+    assert done.returncode == 2
+    assert words in " ".join(done.stderr.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_formats_of_what_is_printed(node_diag, tmp_path):
+    (tmp_path / "mine.py").write_text(STUBBORN)
+    sweep = (
+        "sweep",
+        "mine.py",
+        "--over",
+        "mode=raise,ok",
+        "-m",
+        "aca",
+        *ONE,
+        "--report-dir",
+        "out",
+    )
+    done = node_diag(*sweep, "--output-format", "markdown")
+    assert done.stdout.startswith("### node-diag sweep `mine`\n")
+    assert (
+        "| method | mode | nfe | error ± uncertainty | saved bytes |\n|:--|:--|--:|" in done.stdout
+    )
+    assert "\n- 1 gradient, aca with mode raise: 'mine.py' raised ValueError" in done.stdout
+    done = node_diag(*sweep, "--resume", "--output-format", "github")
+    first, last = done.stdout.splitlines()
+    assert first.startswith("::warning file=mine.py,title=node-diag sweep of mine::1 gradient, aca")
+    assert last.startswith("::notice file=mine.py,title=node-diag sweep of mine::mine: mode (2)")
+
+
 def test_what_was_interrupted_by_ctrl_c_is_kept(tmp_path):
     command = [Path(sys.executable).parent / "node-diag", "sweep", *QUICK, "--report-dir", "out"]
     process = subprocess.Popen(command, cwd=tmp_path, text=True,

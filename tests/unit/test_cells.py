@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from node_diag.cells import ATTEMPTS, FAILED, Cell, Engine, Store, run, stamp_of
+from node_diag.cells import ATTEMPTS, FAILED, Cell, Engine, Store, name_of, run, stamp_of
+from node_diag.workers import end_saying
 
 
 def double(x: int, folder: str) -> dict[str, int]:
@@ -118,6 +119,25 @@ def test_a_cell_that_kills_its_process_takes_no_other_with_it(tmp_path: Path, ma
     assert found["cell2"] == {"double": 4}
     assert "its process ended under it" in found["cell1"][FAILED]
     assert len(list(marks.glob("1-*"))) <= ATTEMPTS + 1
+
+
+def gives_up(x: int, folder: str) -> dict[str, int]:
+    """Odd cells end their process, and say why."""
+    (Path(folder) / f"{x}-{time.time_ns()}").touch()
+    if x % 2:
+        end_saying(name_of({"x": x, "folder": folder}), f"{x} is odd")
+    return {"double": 2 * x}
+
+
+def test_a_cell_that_says_why_it_ended_its_process_is_tried_once(
+    tmp_path: Path, marks: Path
+) -> None:
+    store = Store(tmp_path / "cells", "")
+    found = {c.key: r for c, r in run(cells(marks, 4), gives_up, store)}
+    assert found["cell1"] == {FAILED: "1 is odd"}
+    assert found["cell3"] == {FAILED: "3 is odd"}
+    assert (found["cell0"], found["cell2"]) == ({"double": 0}, {"double": 4})
+    assert [len(list(marks.glob(f"{x}-*"))) for x in (1, 3)] == [1, 1]
 
 
 def test_workers_go_with_who_started_them(tmp_path: Path, marks: Path) -> None:

@@ -48,6 +48,7 @@ def test_options_arguments_and_methods_are_told_apart():
         (["rtol=a:b:3"], "two numbers"),
         (["rtol=0:1:3"], "spaced logarithmically"),
         (["rtol=1e-3,1e-3"], "a value is given twice"),
+        (["solver=dopri5,rk45"], "a value is given twice"),
         (["mu=1,2", "mu=3,4"], "--over mu is given twice"),
         (["report=html,png"], "changes nothing of a gradient"),
     ],

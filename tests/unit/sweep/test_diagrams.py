@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from node_diag.records.sweep import Sweep, SweepPoint
-from node_diag.sweep import along, heat_map, showing, work_precision
+from node_diag.sweep import along, heat_map, printing, showing, work_precision
 from node_diag.sweep.choosing import choices, everywhere
 from node_diag.sweep.panels import panels
 
@@ -103,6 +103,14 @@ def test_no_curve_along_what_is_no_line(values):
     assert along.pictures(found) == []
 
 
+def test_no_curve_along_seeds_and_whole_numbers_have_whole_ticks():
+    found = swept({"seed": [0, 1, 2], "n": [1, 2, 3]}, [1e-3] * 9, options=["seed"])
+    (curve,) = along.pictures(found)
+    assert curve.name == "along_n"
+    curve.figure.canvas.draw()
+    assert all(float(tick).is_integer() for tick in curve.figure.axes[0].get_xticks())
+
+
 def test_times_are_shown_with_what_they_vary_by():
     found = swept({"rtol": [1e-3, 1e-4]}, [1e-2, 1e-3], options=["rtol"], forward_s=0.2,
                   backward_s=0.0, repeats=3, spread_s=0.1)  # fmt: skip
@@ -131,6 +139,18 @@ def test_a_problem_on_which_nothing_is_enough_is_named():
     assert showing.advice(found) == [
         "No setting has an error of 1e-03 or less for certain at every mu."
     ]
+
+
+def test_where_nothing_is_enough_anywhere_the_best_there_is_is_shown():
+    found = swept({"mu": [1, 2], "rtol": [1e-3, 1e-5]}, [5e-1, 5e-2, 8e-1, 6e-2], options=["rtol"])
+    (sentence,) = showing.advice(found)
+    assert sentence == (
+        "No setting has an error of 1e-03 or less for certain at every mu; closest is aca with mu "
+        "1, rtol 1e-5, error 5.0e-02 ± 1.0e-14 in 20 evaluations of f."
+    )
+    written = printing.markdown(found)
+    assert "No other setting is both cheaper and more accurate at the same mu" in written
+    assert written.count("\n| aca |") == 4
 
 
 def test_reasons_of_failures_are_counted():
