@@ -99,7 +99,7 @@ class Watch:
         watched.__qualname__ = f"node_diag watches {name} ({id(self)})"  # others may watch as well
         return watched
 
-    def _note(self, call: Call, found: Any, last: Evaluation | None, before: Before | None) -> None:
+    def _note(self, call: Call, found: Any, last: Evaluation | None, before: Before) -> None:
         parts = list(found) if isinstance(found, tuple) else [found]
         live = [x for x in parts if x.requires_grad]
         if not live:
@@ -138,11 +138,11 @@ class Watch:
         else:
             register_multi_grad_hook(live, arrived)
 
-    def _keep(self, call: Call, func: Any, last: Evaluation | None, before: Before | None) -> None:
+    def _keep(self, call: Call, func: Any, last: Evaluation | None, before: Before) -> None:
         """Whatever f does when it is asked, the script goes on."""
         try:
-            call.kept = _kept(call, func, before) if before else []
-            if before and call.kept and isinstance(func, nn.Module):
+            call.kept = _kept(call, func, before)
+            if call.kept and isinstance(func, nn.Module):
                 call.func = func
                 with before.again():
                     keep(call)

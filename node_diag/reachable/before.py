@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import FunctionType, ModuleType
 from typing import Any, cast
@@ -17,6 +17,8 @@ from node_diag.reachable.names import DEEPEST, held, is_data, own_forward, reach
 
 MOST_KNOWN = 1_000
 """Owners of names whose first values are remembered."""
+MOST_INSIDE = 100
+"""Entries of a container that is looked into further; one of more is data, or a cache itself."""
 
 Names = dict[Any, Any]
 
@@ -48,6 +50,13 @@ class Place:
         others = {key: x for key, x in now.items() if self.then.get(key, MISSING) is not x}
         return gone | {key: self.then.get(key, MISSING) for key in others}
 
+    def restore(self, names: Names) -> None:
+        """Let the names stand for that, unless they do; a container may refuse to be written to."""
+        now = self.read()
+        if now.keys() != names.keys() or any(now[key] is not x for key, x in names.items()):
+            with suppress(Exception):
+                self.write(names)
+
     def as_before(self, first: Names) -> None:
         """Take these names to have stood for that."""
         self.then = {key: x for key, x in (self.then | first).items() if x is not MISSING}
@@ -63,7 +72,9 @@ class Before:
     """
 
     def __init__(self, func: Any) -> None:
-        self.places = list(_places(func, 0, set()))
+        self.places: list[Place] = []
+        with suppress(Exception):  # what it uses may do anything when it is looked at
+            self.places.extend(_places(func, 0, set()))
         self._versions = [(x, _version(x)) for x in self._tensors()]
 
     def is_same(self) -> bool:
@@ -78,7 +89,7 @@ class Before:
     def restore(self) -> None:
         """Let the names stand for what they stood for."""
         for place in self.places:
-            place.write(place.then)
+            place.restore(place.then)
 
     @contextmanager
     def again(self) -> Generator[None]:
@@ -95,11 +106,11 @@ class Before:
         try:
             for place in self.places:
                 then = {k: own(x, is_buffer=place.are_buffers) for k, x in place.then.items()}
-                place.write(then)
+                place.restore(then)
             yield
         finally:
             for place, was in zip(self.places, now, strict=True):
-                place.write(was)
+                place.restore(was)
 
     def _tensors(self) -> Iterator[Tensor]:
         yield from (x for p in self.places for x in p.then.values() if isinstance(x, Tensor))
@@ -118,13 +129,9 @@ class FirstValues:
         self._known: dict[int, tuple[Any, Names]] = {}
 
     @contextmanager
-    def solving(self, func: Any) -> Generator[Before | None]:
-        """Inside it, func is evaluated; gives what it held before it first was, if it can tell."""
-        try:
-            before, now = Before(func), Before(func)
-        except Exception:  # what it uses may do anything when it is looked at
-            yield None
-            return
+    def solving(self, func: Any) -> Generator[Before]:
+        """Inside it, func is evaluated; gives what it held before it first was."""
+        before, now = Before(func), Before(func)
         for place in before.places:
             if id(place.owner) in self._known:
                 place.as_before(self._known[id(place.owner)][1])
@@ -161,7 +168,7 @@ def _tensors_in(thing: Any, depth: int) -> Iterator[Tensor]:
     if isinstance(thing, Tensor):
         yield thing
     elif depth <= DEEPEST and not isinstance(thing, nn.Module | ModuleType | type):
-        for _, value in held(thing):
+        for _, value in _inside(thing):
             yield from _tensors_in(value, depth + 1)
 
 
@@ -180,8 +187,14 @@ def _places(thing: Any, depth: int, seen: set[int]) -> Iterator[Place]:
             yield Place(thing, *_entries(cast("dict[Any, Any]", thing)))
         elif isinstance(getattr(thing, "__dict__", None), dict):
             yield Place(thing, *_entries(vars(thing)))
-        for _, value in held(thing):
+        for _, value in _inside(thing):
             yield from _places(value, depth + 1, seen)
+
+
+def _inside(thing: Any) -> list[tuple[str, Any]]:
+    if isinstance(thing, list | tuple | dict) and len(cast("list[Any]", thing)) > MOST_INSIDE:
+        return []
+    return held(thing)
 
 
 def _places_of(part: nn.Module, seen: set[int]) -> Iterator[Place]:

@@ -353,3 +353,41 @@ def test_a_problem_that_was_looked_at_before_still_says_so():
         validate(problem)
         assert problem.kept == ["raw"]
     assert problem.to(torch.float32, torch.device("cpu")).kept == ["raw"]
+
+
+class Odd:
+    """It cannot be looked into."""
+
+    @property
+    def __dict__(self):
+        raise RuntimeError("no")
+
+    def __getattr__(self, name):
+        raise RuntimeError(name)
+
+
+class Frozen(dict):
+    def __setitem__(self, key, value):
+        raise TypeError("frozen")
+
+    __delitem__ = __setitem__
+
+
+def test_an_f_that_holds_what_cannot_be_looked_at_or_put_back():
+    f = Attribute()
+    f.frozen = Frozen(a=1)
+    f.odd = Odd()
+    before = Before(f)
+    with untouched(f), torch.no_grad():
+        dict.__setitem__(f.frozen, "b", 2)
+        f(T, Y)
+    assert f.w is None
+    assert f.frozen == {"a": 1, "b": 2}
+    assert not before.is_same()
+
+
+def test_data_is_not_looked_into():
+    f = Attribute()
+    f.data = [[i] for i in range(1000)]
+    assert len(Before(f).places) == 5  # attributes, buffers, forward's own, its globals, the list
+    assert first_lost(f, dict(f.named_parameters())) == ["raw"]
