@@ -13,7 +13,7 @@ from node_diag.errors import ProblemError, reraise_interrupt, said, when
 from node_diag.problem import Problem
 from node_diag.promotion import in_precision
 from node_diag.reachable.before import Before
-from node_diag.reachable.kept import lost
+from node_diag.reachable.kept import lost, spots
 from node_diag.substitute import substituted
 
 FlatField = Callable[[Tensor, Tensor], Tensor]
@@ -210,7 +210,7 @@ def validate(problem: Problem) -> None:
         problem.loss_of(z0.repeat(len(problem.ts) - 1, 1))
     with in_precision(problem.computes_in):
         state = problem.layout.unflatten(problem.flat_z0())
-        lost_now = lost(problem.func, t0, state, problem.params, before)
+        lost_now = lost(problem.func, spots(t0, problem.t1, state), problem.params, before)
     problem.kept = problem.kept or lost_now  # one that was evaluated before keeps it already
     _require_all_params(problem)
 

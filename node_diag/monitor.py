@@ -33,7 +33,7 @@ from node_diag.preparation import make_setup
 from node_diag.problem import Dynamics, Loss, Problem
 from node_diag.reachable.before import Before, untouched
 from node_diag.reachable.graphs import sources_of
-from node_diag.reachable.kept import still_lost
+from node_diag.reachable.kept import spots, still_lost
 from node_diag.references.base import Vector
 from node_diag.references.slopes import Comparison, held_against_slopes
 
@@ -180,12 +180,13 @@ class Monitor:
     def _kept(self, problem: Problem) -> str:
         """Why it cannot be: differences of f do not see what it keeps either."""
         t0 = torch.tensor(problem.t0, dtype=problem.dtype, device=problem.device)
-        names = still_lost(self.func, t0, problem.z0, problem.params, self._before)
+        asked = spots(t0, problem.t1, problem.z0)
+        names = still_lost(self.func, asked, problem.params, self._before)
         if not names:
             return ""
         return (
-            f"f keeps what it computed from {', '.join(names)} in an evaluation without a graph, "
-            "and the gradient there is lost: compute it in every evaluation"
+            f"f keeps what it computed from {', '.join(names)} in an earlier evaluation, and the "
+            "gradient there is lost, or a part of it: compute it in every evaluation"
         )
 
     def _compared(self, problem: Problem, gradient: Vector) -> Comparison:

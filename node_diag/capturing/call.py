@@ -28,7 +28,7 @@ class Call:
         adjoint_params: names of the parameters it was told to differentiate; None: not told.
         counted: why its gradient is not that of what f holds, if the way to it is clear.
         changed: what of f had changed when the gradient arrived.
-        kept: parameters whose gradient f loses by what it kept of an evaluation without one.
+        kept: parameters whose gradient f has lost to what it keeps of an earlier evaluation.
         unknown: why f cannot be asked any more, if it cannot.
         reached: of f's first evaluation in an adjoint's backward pass its arguments, and whether it
             depended on each parameter.

@@ -37,7 +37,7 @@ from node_diag.errors import UsageError, said
 from node_diag.reachable.before import Before, FirstValues
 from node_diag.reachable.containers import tensors_in
 from node_diag.reachable.graphs import sources_of
-from node_diag.reachable.kept import still_lost
+from node_diag.reachable.kept import spots, still_lost
 from node_diag.reachable.names import named_in
 
 NAMES = ("odeint", "odeint_adjoint")
@@ -148,7 +148,7 @@ class Watch:
                     keep(call)
             elif call.func is func:
                 keep(call)
-            if last is not None and (what := changed(call, last)):
+            if last is not None and not call.kept and (what := changed(call, last)):
                 call.changed = difference(func, last) or what
             self.stop()  # of a later call, whose gradient came first
             if call.is_adjoint and isinstance(func, nn.Module):
@@ -223,10 +223,12 @@ def _replaced(function: Any, by: Callable[..., Any]) -> Generator[None]:
 
 
 def _kept(call: Call, func: Any, before: Before) -> list[str]:
-    """Parameters whose gradient f has lost to what it kept of an evaluation without one."""
-    params = {n: p for n, p in named_in(func) if p.requires_grad and p.is_leaf}
+    """Parameters whose gradient f has lost to what it keeps of an earlier evaluation."""
+    named = {id(p): n for n, p in named_in(func)}  # one that has several has the nearest
+    leaves = {id(p): p for _, p in named_in(func) if p.requires_grad and p.is_leaf}
+    params = {named[key]: p for key, p in leaves.items()}
     with autocast(call):
-        return still_lost(func, call.t[0], call.y0, params, before)
+        return still_lost(func, spots(call.t[0], call.t[-1], call.y0), params, before)
 
 
 def keep(call: Call) -> None:

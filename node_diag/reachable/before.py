@@ -2,67 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from types import FunctionType, ModuleType
-from typing import Any, cast
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
-from node_diag.reachable.containers import OWN
-from node_diag.reachable.names import DEEPEST, held, is_data, own_forward, reached
-
-MOST_KNOWN = 1_000
-"""Owners of names whose first values are remembered."""
-MOST_INSIDE = 100
-"""Entries of a container that is looked into further; one of more is data, or a cache itself."""
-
-Names = dict[Any, Any]
-
-
-@dataclass
-class Place:
-    """Names and what they stand for: attributes, entries, the variables of a closure.
-
-    Attributes:
-        owner: whose they are.
-        read, write: what they stand for now.
-        then: what they stood for when this was made.
-        are_buffers: they are written to in place, by a norm for one.
-    """
-
-    owner: Any
-    read: Callable[[], Names]
-    write: Callable[[Names], None]
-    are_buffers: bool = False
-    then: Names = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.then = self.read()
-
-    def assigned(self) -> Names:
-        """Names that stand for something else now; what they stood for, if they were there."""
-        now = self.read()
-        gone = {key: x for key, x in self.then.items() if key not in now}
-        others = {key: x for key, x in now.items() if self.then.get(key, MISSING) is not x}
-        return gone | {key: self.then.get(key, MISSING) for key in others}
-
-    def restore(self, names: Names) -> None:
-        """Let the names stand for that, unless they do; a container may refuse to be written to."""
-        now = self.read()
-        if now.keys() != names.keys() or any(now[key] is not x for key, x in names.items()):
-            with suppress(Exception):
-                self.write(names)
-
-    def as_before(self, first: Names) -> None:
-        """Take these names to have stood for that."""
-        self.then = {key: x for key, x in (self.then | first).items() if x is not MISSING}
-
-
-MISSING = object()
+from node_diag.reachable.caches import emptied, is_cache, is_generator, set_state, state_of
+from node_diag.reachable.names import DEEPEST, reached
+from node_diag.reachable.places import MISSING, Names, Place, inside, places_of
 
 
 class Before:
@@ -74,12 +26,16 @@ class Before:
     def __init__(self, func: Any) -> None:
         self.places: list[Place] = []
         with suppress(Exception):  # what it uses may do anything when it is looked at
-            self.places.extend(_places(func, 0, set()))
-        self._versions = [(x, _version(x)) for x in self._tensors()]
+            self.places.extend(places_of(func))
+        self._versions = [(x, _version(x)) for x in self._values() if isinstance(x, Tensor)]
+        self._generators = [(g, state_of(g)) for g in self._values() if is_generator(g)]
+        self._caches = [x for x in self._values() if is_cache(x)]
 
     def is_same(self) -> bool:
-        """Whether nothing was assigned or changed in place since."""
-        return not self._written() and not any(place.assigned() for place in self.places)
+        """Whether nothing was assigned, changed in place or put into a cache since."""
+        if self._written() or any(cache.cache_info().currsize for cache in self._caches):
+            return False
+        return not any(place.assigned() for place in self.places)
 
     def has_new_graphs(self) -> bool:
         """Whether something came since through which a gradient flows."""
@@ -87,33 +43,45 @@ class Before:
         return any(x.requires_grad for thing in new for x in _tensors_in(thing, 0))
 
     def restore(self) -> None:
-        """Let the names stand for what they stood for."""
+        """Let the names stand for what they stood for, and the generators give what they gave."""
         for place in self.places:
             place.restore(place.then)
+        for generator, state in self._generators:
+            set_state(generator, state)
 
     @contextmanager
     def again(self) -> Generator[None]:
-        """Inside it, they hold what they held; what is done to that is forgotten."""
+        """Inside it, they hold what they held; what is done to that is forgotten.
+
+        Functions that cache what they return begin with nothing.
+        """
         written = set(map(id, self._written()))
-        memo: dict[int, Tensor] = {}
+        memo: dict[int, Any] = {}
 
         def own(x: Any, *, is_buffer: bool) -> Any:
+            if is_cache(x):
+                return memo.setdefault(id(x), emptied(x))
             if not isinstance(x, Tensor) or x.requires_grad or not (is_buffer or id(x) in written):
                 return x
             return memo.setdefault(id(x), x.clone())
 
         now = [place.read() for place in self.places]
+        states = [(generator, state_of(generator)) for generator, _ in self._generators]
         try:
             for place in self.places:
                 then = {k: own(x, is_buffer=place.are_buffers) for k, x in place.then.items()}
                 place.restore(then)
+            for generator, state in self._generators:
+                set_state(generator, state)
             yield
         finally:
             for place, was in zip(self.places, now, strict=True):
                 place.restore(was)
+            for generator, state in states:
+                set_state(generator, state)
 
-    def _tensors(self) -> Iterator[Tensor]:
-        yield from (x for p in self.places for x in p.then.values() if isinstance(x, Tensor))
+    def _values(self) -> Iterator[Any]:
+        yield from (x for place in self.places for x in place.then.values())
 
     def _written(self) -> list[Tensor]:
         return [x for x, version in self._versions if _version(x) != version]
@@ -122,26 +90,46 @@ class Before:
 class FirstValues:
     """What stood in the place of all that evaluations have assigned, over many solves.
 
-    What is assigned between them (the context of the next batch) is none of f's doing.
+    What is assigned between them (the context of the next batch, a reset) is none of f's doing.
     """
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[Any, Names]] = {}
+        self._known: WeakKeyDictionary[Any, dict[int, _Assigned]] = WeakKeyDictionary()
 
     @contextmanager
     def solving(self, func: Any) -> Generator[Before]:
         """Inside it, func is evaluated; gives what it held before it first was."""
         before, now = Before(func), Before(func)
         for place in before.places:
-            if id(place.owner) in self._known:
-                place.as_before(self._known[id(place.owner)][1])
+            if known := self._known.get(place.root, {}).get(id(place.owner)):
+                still = {k: x for k, x in known.left.items() if place.then.get(k, MISSING) is x}
+                place.as_before({key: known.first[key] for key in still})
         try:
             yield before
         finally:
-            for place in now.places:
-                if (assigned := place.assigned()) and len(self._known) < MOST_KNOWN:
-                    owner, first = self._known.get(id(place.owner), (place.owner, Names()))
-                    self._known[id(owner)] = owner, assigned | first
+            for old, place in zip(before.places, now.places, strict=True):
+                if names := place.assigned():
+                    found = place.read()
+                    first = {key: old.then.get(key, MISSING) for key in names}
+                    left = {key: found.get(key, MISSING) for key in names}
+                    own = None if place.owner is place.root else place.owner
+                    places = self._known.setdefault(place.root, {})
+                    places[id(place.owner)] = _Assigned(own, first, left)
+
+
+@dataclass
+class _Assigned:
+    """By evaluations, in one place.
+
+    Attributes:
+        owner: kept alive, so that its id stays its own; not where the root is it.
+        first: what the names stood for before.
+        left: what they stood for afterwards.
+    """
+
+    owner: Any
+    first: Names
+    left: Names
 
 
 @contextmanager
@@ -168,95 +156,5 @@ def _tensors_in(thing: Any, depth: int) -> Iterator[Tensor]:
     if isinstance(thing, Tensor):
         yield thing
     elif depth <= DEEPEST and not isinstance(thing, nn.Module | ModuleType | type):
-        for _, value in _inside(thing):
+        for _, value in inside(thing):
             yield from _tensors_in(value, depth + 1)
-
-
-def _places(thing: Any, depth: int, seen: set[int]) -> Iterator[Place]:
-    """Where a function, or what it uses, can keep something."""
-    if isinstance(thing, Tensor | ModuleType | type) or id(thing) in seen:
-        return
-    seen.add(id(thing))
-    if isinstance(thing, nn.Module):
-        for part in thing.modules():
-            yield from _places_of(part, seen)
-    elif depth <= DEEPEST and not is_data(thing):
-        if isinstance(thing, FunctionType):
-            yield from _variables(thing)
-        elif isinstance(thing, dict | list):
-            yield Place(thing, *_entries(cast("dict[Any, Any]", thing)))
-        elif isinstance(getattr(thing, "__dict__", None), dict):
-            yield Place(thing, *_entries(vars(thing)))
-        for _, value in _inside(thing):
-            yield from _places(value, depth + 1, seen)
-
-
-def _inside(thing: Any) -> list[tuple[str, Any]]:
-    if isinstance(thing, list | tuple | dict) and len(cast("list[Any]", thing)) > MOST_INSIDE:
-        return []
-    return held(thing)
-
-
-def _places_of(part: nn.Module, seen: set[int]) -> Iterator[Place]:
-    """The same of a module, without those in it."""
-    if isinstance(part, torch.jit.ScriptModule):
-        return
-    seen.add(id(part))
-    buffers = vars(part)["_buffers"]
-    yield Place(part, *_entries(vars(part), OWN))
-    yield Place(buffers, *_entries(buffers), are_buffers=True)
-    if (forward := own_forward(part)) is not None:
-        yield from _places(forward, 1, seen)
-    for name, value in list(vars(part).items()):
-        if name not in OWN:
-            yield from _places(value, 1, seen)
-
-
-def _variables(function: FunctionType) -> Iterator[Place]:
-    """Those of its closure, and the globals that it names."""
-    cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
-
-    def read() -> Names:
-        filled: Names = {}
-        for name, cell in cells.items():
-            try:
-                filled[name] = cell.cell_contents
-            except ValueError:  # not assigned yet
-                continue
-        return filled
-
-    def write(names: Names) -> None:
-        for name, value in names.items():
-            cells[name].cell_contents = value
-
-    yield Place(function, read, write)
-    around = function.__globals__
-    named = inspect.getclosurevars(function).globals.keys()
-    yield Place(
-        around,
-        lambda: {name: around[name] for name in named if name in around},
-        around.update,
-    )
-
-
-def _entries(
-    thing: dict[Any, Any] | list[Any], others: frozenset[str] = frozenset()
-) -> tuple[Callable[[], Names], Callable[[Names], None]]:
-    """How those of a dict or list are read and written, without some others."""
-
-    def read() -> Names:
-        if isinstance(thing, list):
-            return dict(enumerate(thing))
-        return {key: x for key, x in thing.items() if key not in others}
-
-    def write(names: Names) -> None:
-        if isinstance(thing, list):
-            thing[:] = names.values()
-            return
-        for key in thing.keys() - names.keys() - others:
-            del thing[key]
-        for key, value in names.items():
-            if thing.get(key, MISSING) is not value:
-                thing[key] = value
-
-    return read, write

@@ -7,10 +7,12 @@ pass of an adjoint or of ACA, a validation loop, a plot before training. With a 
 training step goes backward through what the first one has freed; and whatever the optimiser does,
 the value stays.
 
-Detected: f at (t0, z0), with all that it keeps as before its first evaluation, is differentiated at
-once, and after an evaluation without a graph: its value is the same, its gradient in a parameter is
-another or gone. The results of this check are those of f as it is after its first evaluation, so
-the exit code is 2.
+Detected: f, with all that it keeps as before its first evaluation, is differentiated at once, and
+after evaluations without a graph, at (t0, z0) and at two points away from it: its value is the
+same, its gradient in a parameter is another or gone. What is kept for one time only and computed
+anew at the next is left out. The results of this check are those of f as it is after its first
+evaluation, so the exit code is 2. Looked through are attributes, buffers, containers and objects
+two deep, closures, globals, classes, cached functions and parametrize.cached().
 
 What to do: compute it in every evaluation; or before each solve, with a graph, and name it in
 adjoint_params in the place of what it was computed from.

@@ -65,11 +65,11 @@ class _Captured(Torchdiffeq):
         call = self.call(f)
         original: Any = getattr(torchdiffeq, self.name)
         if call.kept:
-            whose = "its" if len(call.kept) == 1 else "their"
             raise ProblemError(
-                f"{WRONG_CALL}: f keeps what it computed from {', '.join(call.kept)} in an "
-                "evaluation without a graph, as all are in odeint_adjoint's forward pass: "
-                f"{whose} gradient is lost, or a part of it; compute it in every evaluation"
+                f"{WRONG_CALL}: f keeps what it computed from {', '.join(call.kept)} in an earlier "
+                "evaluation, without a graph, as all are in odeint_adjoint's forward pass, or from "
+                "other values: what arrives there is not its gradient, or not all of it; compute "
+                "it in every evaluation"
             )
         if call.autocast is not None:
             raise ProblemError(

@@ -4,6 +4,7 @@ import copy
 import threading
 from contextlib import nullcontext
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -461,3 +462,53 @@ def test_a_weight_prepared_before_every_call_is_right():
     assert captured.problem.call.kept == []
     found = told(captured)
     assert torch.equal(found["net.bias"], f.net.bias.grad)
+
+
+def test_a_weight_kept_over_a_training_step_is_that_of_another_f():
+    """It has a graph, so torch does not complain, and the loss is that of the first weights."""
+    f = Keeping()
+    optimiser = torch.optim.SGD(f.parameters(), 0.1)
+    with capture(3) as captured:
+        for _ in range(3):
+            optimiser.zero_grad()
+            odeint(f, ONES, T)[-1].square().sum().backward()
+            optimiser.step()
+    assert captured.problem.kept == ["net.weight"]
+
+
+@pytest.mark.parametrize("solve", [odeint, odeint_adjoint])
+def test_a_weight_that_does_nothing_at_the_first_state(solve):
+    f = Keeping()
+    with capture() as captured:
+        with torch.no_grad():
+            solve(f, 0 * ONES, T)
+        solve(f, 0 * ONES, T)[-1].square().sum().backward()
+    assert captured.problem.kept == ["net.weight"]
+
+
+class Drawing(Held):
+    """It draws noise from a generator of its own, once for every solve."""
+
+    def __init__(self):
+        super().__init__()
+        self.generator, self.noise = np.random.default_rng(0), None
+
+    def forward(self, t, y):
+        if self.noise is None:
+            self.noise = torch.from_numpy(self.generator.normal(size=2))
+        return super().forward(t, y) + self.noise
+
+
+def _losses(watched):
+    f, found = Drawing(), []
+    with capture() if watched else nullcontext():
+        for _ in range(3):
+            f.noise = None
+            loss = odeint_adjoint(f, ONES, T)[-1].square().sum()
+            loss.backward()
+            found.append(float(loss.detach()))
+    return found
+
+
+def test_generators_of_f_go_on_as_without_capture():
+    assert _losses(watched=True) == _losses(watched=False)

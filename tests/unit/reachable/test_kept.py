@@ -1,8 +1,12 @@
 """A weight that f keeps of its first evaluation is found wherever f can keep it, and no other."""
 
 import functools
+import gc
+import random
+import weakref
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -10,7 +14,7 @@ from torch import nn
 from node_diag import Problem
 from node_diag.field import validate
 from node_diag.reachable.before import Before, FirstValues, untouched
-from node_diag.reachable.kept import lost, still_lost
+from node_diag.reachable.kept import lost, spots, still_lost
 
 T, Y = torch.tensor(0.5, dtype=torch.float64), torch.tensor([1.0, -2.0], dtype=torch.float64)
 
@@ -146,13 +150,67 @@ class InAGlobal(Skew):
             GLOBAL["w"] = self.weight()
         return GLOBAL["w"]
 
+
+class ByTimes(Skew):
+    """Of every time it was asked at."""
+
+    def start(self):
+        self.cache = {}
+
     def forward(self, t, y):
-        GLOBAL  # noqa: B018 - what forward itself names is looked at
-        return super().forward(t, y)
+        key = round(float(t), 6)
+        if key not in self.cache:
+            self.cache[key] = self.weight() * torch.cos(t)
+        return y @ self.cache[key] + self.bias
+
+
+class InItsClass(Skew):
+    shared = None
+
+    def kept(self):
+        if InItsClass.shared is None:
+            InItsClass.shared = self.weight()
+        return self.shared
+
+
+class ByLruCache(Skew):
+    @functools.lru_cache(maxsize=4)  # noqa: B019 - people do
+    def kept(self):
+        return self.weight()
+
+
+@functools.cache
+def skew(raw):
+    return raw - raw.T
+
+
+class ByACachedFunction(Skew):
+    def kept(self):
+        return skew(self.raw)
+
+
+class Slots:
+    __slots__ = ("w",)
+
+
+class InSlots(Skew):
+    def start(self):
+        self.slots = Slots()
+
+    def kept(self):
+        if not hasattr(self.slots, "w"):
+            self.slots.w = self.weight()
+        return self.slots.w
+
+
+class WhereItIsNothingAtFirst(Attribute):
+    def forward(self, t, y):
+        return torch.relu(t - T) * super().forward(t, y) + self.bias
 
 
 KEEPERS = [
-    *(Attribute, Absent, CachedProperty, Dict, List, Inside, Buffer, Filled, ByTime, InAGlobal)
+    *(Attribute, Absent, CachedProperty, Dict, List, Inside, Buffer, Filled, ByTimes, InAGlobal),
+    *(InItsClass, ByLruCache, ByACachedFunction, InSlots, WhereItIsNothingAtFirst),
 ]
 
 
@@ -161,12 +219,14 @@ def first_lost(func, params):
     before = Before(func)
     with torch.no_grad():
         func(T, Y)
-    return lost(func, T, Y, params, before)
+    return lost(func, spots(T, 1.0, Y), params, before)
 
 
 @pytest.mark.parametrize("make", KEEPERS)
 def test_a_kept_weight_is_found(make):
     GLOBAL.clear()
+    InItsClass.shared = None
+    skew.cache_clear()
     f = make()
     assert first_lost(f, dict(f.named_parameters())) == ["raw"]
     f(T, Y)  # what it kept is still there
@@ -287,7 +347,7 @@ class Layers(Skew):
         return self.net(y.repeat(3, 1) * torch.tensor([[1.0], [2.0], [3.0]]).double())[0]
 
 
-FINE = [Skew, Counter, Gated, Detached, Noise, SetUp, Moving, Layers]
+FINE = [Skew, ByTime, Counter, Gated, Detached, Noise, SetUp, Moving, Layers]
 
 
 @pytest.mark.parametrize("make", FINE)
@@ -308,7 +368,7 @@ def test_trials_leave_no_trace():
     with torch.no_grad():
         f(T, Y)
         f.values.append(2)
-    lost(f, T, Y, dict(f.named_parameters()), before)
+    lost(f, spots(T, 1.0, Y), dict(f.named_parameters()), before)
     assert (f.nfe, f.values) == (1, [1, 2])
 
 
@@ -327,10 +387,81 @@ def test_what_was_prepared_with_a_graph_is_not_lost():
     params = dict(f.named_parameters())
     before = Before(f)
     f.w = f.weight()
-    assert lost(f, T, Y, params, before) == ["raw"]
-    assert still_lost(f, T, Y, params, before) == []
+    asked = spots(T, 1.0, Y)
+    assert lost(f, asked, params, before) == ["raw"]
+    assert still_lost(f, asked, params, before) == []
     f.w = f.w.detach()
-    assert still_lost(f, T, Y, params, before) == ["raw"]
+    assert still_lost(f, asked, params, before) == ["raw"]
+
+
+def test_what_is_kept_with_a_graph_is_lost_once_its_parameters_are_others():
+    f = Attribute()
+    params, before, asked = dict(f.named_parameters()), Before(f), spots(T, 1.0, Y)
+    f(T, Y)
+    assert still_lost(f, asked, params, before) == []
+    f.raw.data.add_(torch.eye(2))
+    f.raw.data[0, 1] += 1.0
+    assert still_lost(f, asked, params, before) == ["raw"]
+
+
+def test_a_weight_of_parametrize_cached():
+    f = Skew()
+    f.layer = nn.utils.parametrizations.weight_norm(nn.Linear(2, 2, dtype=torch.float64))
+    f.kept = lambda: f.layer.weight
+    with nn.utils.parametrize.cached():
+        names = first_lost(f, dict(f.named_parameters()))
+    assert names == [f"layer.parametrizations.weight.original{i}" for i in (0, 1)]
+    assert first_lost(f, dict(f.named_parameters())) == []
+
+
+def test_generators_go_on_as_if_nobody_had_drawn():
+    class Drawing(Counter):
+        def start(self):
+            super().start()
+            self.own = [
+                torch.Generator().manual_seed(0),
+                random.Random(0),
+                np.random.default_rng(0),
+            ]
+
+        def draw(self):
+            torch_, python, numpy = self.own
+            return [float(torch.rand(1, generator=torch_)), python.random(), numpy.random()]
+
+        def forward(self, t, y):
+            return super().forward(t, y) * sum(self.draw())
+
+    f, other = Drawing(), Drawing()
+    before = Before(f)
+    with torch.no_grad():
+        f(T, Y)
+        other(T, Y)
+    lost(f, spots(T, 1.0, Y), dict(f.named_parameters()), before)
+    with untouched(f):
+        f(T, Y)
+    assert f.draw() == other.draw()
+
+
+def test_nobody_is_kept_alive():
+    firsts = FirstValues()
+    f = Counter()
+    with firsts.solving(f), torch.no_grad():
+        f(T, Y)
+    gone = weakref.ref(f)
+    del f
+    gc.collect()
+    assert gone() is None
+
+
+def test_what_the_script_takes_back_is_its_own_doing():
+    f, firsts = Attribute(), FirstValues()
+    with firsts.solving(f), torch.no_grad():
+        f(T, Y)
+    f.w = prepared = f.weight()
+    with firsts.solving(f) as before:
+        f(T, Y)
+    with before.again():
+        assert f.w is prepared
 
 
 def test_what_is_assigned_between_solves_is_not_fs_doing():
@@ -388,6 +519,7 @@ def test_an_f_that_holds_what_cannot_be_looked_at_or_put_back():
 
 def test_data_is_not_looked_into():
     f = Attribute()
+    few = len(Before(f).places)
     f.data = [[i] for i in range(1000)]
-    assert len(Before(f).places) == 5  # attributes, buffers, forward's own, its globals, the list
+    assert len(Before(f).places) == few + 1  # the list
     assert first_lost(f, dict(f.named_parameters())) == ["raw"]
