@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import torch
+from torch import nn
 
 from node_diag import Problem, check, gradient
 from node_diag.loader import load
@@ -56,3 +57,26 @@ def test_who_imports_it_keeps_pythons_random_numbers():
         "assert random.getstate() == before"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
+
+
+class _KeepsAGraph(nn.Module):
+    """Of its first evaluation with one, whatever was before."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.kept = nn.Parameter(torch.ones(2, dtype=torch.float64)), None
+
+    def forward(self, t, z):
+        if not torch.is_grad_enabled():
+            return -self.weight.exp() * z
+        if self.kept is None:
+            self.kept = self.weight.exp()
+        return -self.kept * z
+
+
+def test_what_goes_through_only_once_is_a_failed_row_and_not_the_end():
+    """The first backward pass frees the graph that f keeps."""
+    problem = Problem(_KeepsAGraph(), torch.ones(2).double(), (0.0, 1.0), lambda zs: zs.sum())
+    found = check(problem, methods=["naive"], reference="fd")
+    assert found.methods[0].status == "failed"
+    assert "backward through the graph a second time" in found.methods[0].failure
