@@ -40,7 +40,7 @@ class Comparison:
 COMPARISONS = (
     Comparison(
         "`node-diag check vanderpol --rtol 1e-5` / bare imports", 2.2, command.whole_check,
-        "work: some five times the imports in seconds of CPU, on two cores; most of it importing "
+        "work: some four times the imports in seconds of CPU, on two cores; most of it importing "
         "(torch here, matplotlib in the process that draws), counting under instruments that see "
         "every operation, two references, and the search for the cheapest setting",
     ),
