@@ -136,6 +136,10 @@ def _one(name: str, problem: Problem, truth: Truth, setup: Setup) -> dict[str, A
     }
     if isinstance(truth, NoReferenceError):
         return {**fields, "no_truth": str(truth)}
+    if problem.kept:
+        kept = ", ".join(problem.kept)
+        why = f"f keeps what it computes from {kept} in its first evaluation (ND414)"
+        return {**fields, "no_truth": why}
     error = compare(flatten(found.gradient), truth.value, truth.bar, slices(problem))
     if error.relative_l2 is None:
         return {**fields, "no_truth": "the true gradient cannot be told from zero"}

@@ -326,6 +326,36 @@ def test_a_setting_that_hangs_or_ends_its_process_is_a_row(node_diag, tmp_path):
     assert "left: mode hang" in done.stderr
 
 
+KEEPING = """
+import torch
+from torch import nn
+from node_diag import Problem
+
+class F(nn.Module):
+    def __init__(self, keeps):
+        super().__init__()
+        self.raw, self.keeps, self.rate = nn.Parameter(torch.ones(2).double()), keeps, None
+    def forward(self, t, z):
+        if self.rate is None or not self.keeps:
+            self.rate = self.raw.exp()
+        return -self.rate * z
+
+def problem(keeps: bool = False):
+    return Problem(F(keeps), torch.ones(2).double(), (0.0, 1.0), lambda zs: zs[-1].sum())
+"""
+
+
+def test_an_f_that_keeps_its_weights_has_no_truth(node_diag, tmp_path):
+    (tmp_path / "mine.py").write_text(KEEPING)
+    done = node_diag("sweep", "mine.py", "--over", "keeps=true,false", "-m", "aca", *ONE,
+                     "--report-dir", "out")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    kept, fine = rows(tmp_path / "out")
+    assert kept["no_truth"] == "f keeps what it computes from raw in its first evaluation (ND414)"
+    assert kept["error"] == ""
+    assert float(fine["error"]) < 1e-4
+
+
 STUBBORN = """
 import os
 import time
