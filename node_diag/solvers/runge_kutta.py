@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 
 def number(x: Time) -> float:
     """The value of a time or size, which may be a tensor with a graph."""
-    return float(x.detach()) if isinstance(x, Tensor) else x
+    return x.item() if isinstance(x, Tensor) else x
 
 
 def combine(z: Tensor, ks: Sequence[Tensor], weights: Tensor) -> Tensor:
