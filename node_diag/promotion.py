@@ -8,7 +8,7 @@ is the same one with more digits.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,11 +27,24 @@ class _Promoting(TorchFunctionMode):
     ) -> Any:
         if func is Tensor.float:
             return args[0].double()
+        if _is_high(args) and not (kwargs and not _is_high(kwargs.values())):  # as nearly all are
+            return func(*args, **(kwargs or {}))
         name = getattr(func, "__name__", "")
         kept = 1 if name.endswith("_") and not name.endswith("__") else 0  # what it is done to
         high = any(isinstance(x, Tensor) and x.dtype == HIGH for x in _flat(args))
         args = (*args[:kept], *(_promoted(x, high) for x in args[kept:]))
         return func(*args, **{key: _promoted(x, high) for key, x in (kwargs or {}).items()})
+
+
+def _is_high(args: Iterable[Any]) -> bool:
+    """Whether nothing in there is float32."""
+    for x in args:
+        if isinstance(x, Tensor):
+            if x.dtype is LOW:
+                return False
+        elif x is LOW or (isinstance(x, list | tuple) and not _is_high(x)):
+            return False
+    return True
 
 
 def _flat(args: Any) -> Generator[Any]:
