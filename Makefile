@@ -50,7 +50,7 @@ experiments: $(VENV)/.dev  ## run the published experiments again and write docs
 	$(BIN)/python -m tests.experiments reports/reproduce docs/experiments
 
 schema: $(VENV)/.dev  ## write docs/report.schema.json from the models
-	$(BIN)/python -c "import json; from node_diag.records import json_schema; print(json.dumps(json_schema(), indent=1))" > docs/report.schema.json
+	$(BIN)/python -c "import json; from node_diag.records import json_schema; print(json.dumps(json_schema(), indent=1, ensure_ascii=False))" > docs/report.schema.json
 
 gallery: $(VENV)/.runtime  ## redraw the pictures the README shows
 	$(BIN)/node-diag check vanderpol --rtol 1e-5 --report png --report-dir reports/gallery/run --force

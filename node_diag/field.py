@@ -136,7 +136,8 @@ class Field:
 
         Parameters named in ``own`` (default: all) come as (B, *shape), one value for each row;
         the others have one value for all rows. A function that cannot be vmapped raises on the
-        first call.
+        first call. What f assigns meanwhile (a term that it adds up) is put back: a tensor of the
+        transform is of no use outside of it.
         """
         rows = {name: 0 if own is None or name in own else None for name in self.params}
 
@@ -147,13 +148,19 @@ class Field:
         buffers = _buffers(self._func)
         rows |= dict.fromkeys(buffers, 0)
         many = torch.func.vmap(single, in_dims=(0, 0, rows))
-        if not rows:  # vmap wants a mapped leaf in every argument
-            many_without = torch.func.vmap(self.with_params({}))
-            return lambda t, z, params: many_without(t, z)
+        without = torch.func.vmap(self.with_params({}))
+        assigns = True
 
         def call(t: Tensor, z: Tensor, params: Mapping[str, Tensor]) -> Tensor:
+            nonlocal assigns
             own = {name: b.repeat(len(z), *[1] * b.dim()) for name, b in buffers.items()}
-            return many(t, z, {**params, **own})
+            before = Before(self._func) if assigns else None
+            try:  # vmap wants a mapped leaf in every argument
+                return many(t, z, {**params, **own}) if rows else without(t, z)
+            finally:
+                if before is not None:  # what can be vmapped does the same at every call
+                    assigns = not before.is_same()
+                    before.restore()
 
         return call
 

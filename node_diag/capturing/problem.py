@@ -62,10 +62,12 @@ def problem_of(call: Call, name: str) -> Problem:
         return torch.stack(products).sum()
 
     first = _first(call)
+    is_complex = first.is_complex()
     if first.dtype not in (torch.float32, torch.float64):
         raise ProblemError(
             f"the state of the captured call is {str(first.dtype).removeprefix('torch.')}; what "
             "can be checked is float32 and float64"
+            + ("; solve for torch.view_as_real(y), and make it complex inside f" * is_complex)
         )
     remarks = remarks_of(call)
     found = Problem(

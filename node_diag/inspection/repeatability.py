@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from node_diag.field import Field
-from node_diag.inspection.casts import loss_rounds, rounds_inside
+from node_diag.inspection.casts import loss_rounds, narrow_type, rounds_inside
 from node_diag.problem import Problem
 from node_diag.records import Repeatability
 
@@ -72,6 +72,7 @@ def inspect(problem: Problem) -> Repeatability:
         )
         or (not spread and rounds_inside(problem)),
         single_precision_loss=loss_rounds(problem),
+        narrow_type=None if spread else narrow_type(problem),
     )
 
 

@@ -135,7 +135,7 @@ def _derivatives(
 
 def _wave(x: Tensor) -> Tensor:
     """Fixed numbers between -1 and 1, none like its neighbours."""
-    return torch.arange(1, x.numel() + 1, dtype=x.dtype, device=x.device).cos().reshape(x.shape)
+    return torch.arange(1, x.numel() + 1, device=x.device).to(x.dtype).cos().reshape(x.shape)
 
 
 def _moved(y: Any, sign: float) -> Any:

@@ -32,6 +32,12 @@ class Repeatability(Record):
     single_precision_loss: bool = False
     """The same of the loss of float64 states."""
 
+    narrow_type: str | None = None
+    """``bfloat16``, say, if f of a float32 state computes in it (under autocast, for one).
+
+    Of a float64 state, that of an autocast which f enters, and which leaves float64 alone.
+    """
+
     @property
     def is_broken(self) -> bool:
         """Whether f has to be mended before anything that is found here can be relied on."""

@@ -106,6 +106,13 @@ def test_the_command_in_the_report_checks_the_same_again(node_diag, script, tmp_
             "odeint(lambda t, y: -y, torch.ones(1, requires_grad=True), torch.tensor([0., 1.]))",
             "no gradient arrived at call 1 or later: was loss.backward() reached?",
         ),
+        (
+            "import torch\nfrom torchdiffeq import odeint\n"
+            "k = torch.ones(1, dtype=torch.complex128, requires_grad=True)\n"
+            "y = odeint(lambda t, y: -k * y, k.detach(), torch.tensor([0., 1.]))\n"
+            "y.abs().sum().backward()",
+            "is complex128; what can be checked is float32 and float64; solve for torch.view_as_",
+        ),
     ],
 )
 def test_a_script_without_such_a_call_gets_a_sentence(node_diag, tmp_path, text, words):

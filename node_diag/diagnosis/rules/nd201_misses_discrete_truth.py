@@ -5,7 +5,9 @@ your own file; frozen-grid differences measure that derivative without using any
 Missing it is an error in the implementation, or in a backward formula inside f.
 
 Detected: error against the discrete reference above 1e-6 (in float32 above 1e-3, or what the flow
-makes of a rounding of 1.2e-7 in each step if that is more) and above ten times its uncertainty, for
+makes of a rounding in each step if that is more; where f computes in fewer digits, under autocast,
+ten roundings of theirs or three times what node-diag's own methods are off by, which is ND206's)
+and above ten times its uncertainty, for
 methods with constant step sizes: over z0 and all parameters, or in one tensor beside its own
 gradient, however little of the whole that is. In the times it must also be above ten times what
 discretisation does to the gradient, since how they move the steps is a convention. And a method of
@@ -43,8 +45,12 @@ ALONE = 1e-3
 ROUND_OFF = {"float64": 1e-6, "float32": 1e-3}
 TURNED = 1e-2
 """How far minus a gradient may be from the true one to be called that."""
-EPS = 1.2e-7
-"""Of float32."""
+EPS = {"float32": 1.2e-7, "float16": 9.8e-4, "bfloat16": 7.8e-3}
+"""Relative distance of neighbouring numbers."""
+NARROW = 10
+"""Roundings in a gradient of an f that computes in fewer digits than its state has."""
+ALIKE = 3.0
+"""How much further off than our own methods one may be that differentiates the same rounded f."""
 UNKNOWN = 1e-2
 """Discretisation error that is allowed for where there is no continuous truth to measure it."""
 
@@ -142,8 +148,10 @@ def is_blamed(report: Report, method: MethodRecord) -> bool:
 
 
 def _unaccounted(report: Report, method: MethodRecord, steps: Steps | None) -> bool:
-    """Whether a method is wrong where neither its steps, nor its state, nor float32 say why."""
+    """Whether a method is wrong where neither its steps, nor its state, nor rounding say why."""
     path = method.reconstruction
+    if narrow_type(report) and (continuous(method) or 0.0) <= _round_off(report):
+        return False
     if steps is None or not elsewhere(method, steps) or (path is not None and path.measured):
         return False
     if method.constant_steps and discrete(method) is not None and not steps.witness:
@@ -171,7 +179,11 @@ def _round_off(report: Report) -> float:
     beside the state itself. Roundings are independent of each other: √N of them. The truth, which
     is computed in float64, does not see them; those of float64 are in its own uncertainty.
     """
-    usual = ROUND_OFF[report.config.dtype]
+    usual, narrow = ROUND_OFF[report.config.dtype], narrow_type(report)
+    epsilon = EPS[narrow or "float32"]
+    if narrow is not None:
+        ours = [e for m in report.methods if _ours(m) and (e := discrete(m)) is not None]
+        usual = max(NARROW * epsilon, ALIKE * min(ours, default=0.0))
     stability = report.inspection.stability if report.inspection else None
     if report.config.dtype != "float32" or stability is None:
         return usual
@@ -181,7 +193,13 @@ def _round_off(report: Report) -> float:
         growth = max(growth, size_now - lowest)
     growth -= max(0.0, stability.log10_state_growth)
     steps = report.solution.n_accepted
-    return max(usual, EPS * math.sqrt(steps) * 10 ** min(max(growth, 0.0), 300.0))
+    return max(usual, epsilon * math.sqrt(steps) * 10 ** min(max(growth, 0.0), 300.0))
+
+
+def narrow_type(report: Report) -> str | None:
+    """In which f of a float32 state computes; None if it does not."""
+    narrow = report.inspection.repeatability.narrow_type if report.inspection else None
+    return narrow if narrow in EPS else None
 
 
 def _is_missed(report: Report, record: ErrorRecord) -> bool:

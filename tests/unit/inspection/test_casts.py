@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from node_diag import Problem, check
-from node_diag.inspection.casts import loss_rounds, rounds_inside
+from node_diag.inspection.casts import loss_rounds, narrow_type, rounds_inside
 from tests.scenarios.cases import plain, tensor
 
 
@@ -125,3 +125,106 @@ def test_there_is_no_truth_for_a_loss_in_fewer_digits():
     assert "the loss computes in float32" in report.references.continuous.reason
     assert not any(f.severity == "error" for f in report.findings)
     assert report.gates[0].verdict == "inconclusive"
+
+
+def bfloat16(function):
+    """F of a product under autocast, as mixed-precision training has it."""
+
+    def f(t, z):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return function(t, z).float()
+
+    return f
+
+
+W = torch.tensor([[-1.0, 0.3], [0.1, -0.7]])
+
+
+@pytest.mark.parametrize(
+    ("f", "found"),
+    [
+        (bfloat16(lambda t, z: z @ W), "bfloat16"),
+        (lambda t, z: -z + torch.tanh(z.half()), "float16"),
+        (lambda t, z: -z + 0.1 * z.half().bfloat16().float(), "bfloat16"),  # the fewest of both
+        (lambda t, z: z @ W, None),
+        (lambda t, z: -z * (z > 0).half(), None),  # exact
+        (lambda t, z: -z + 1e-4 * z.half(), None),  # 8 roundings of 1e-4 of f: 8e-7 of it
+        (lambda t, z: -z * torch.ones_like(z, dtype=torch.half), None),
+    ],
+)
+def test_fewer_digits_than_float32(f, found):
+    def problem(dtype):
+        return Problem(f, torch.tensor([1.0, 2.0], dtype=dtype), (0.0, 1.0), lambda zs: zs.sum())
+
+    assert narrow_type(problem(torch.float32)) == found
+    if found is not None and f.__name__ == "<lambda>":
+        assert rounds_inside(problem(torch.float64))  # and then there is no truth
+
+
+class Turning(nn.Module):
+    """A rotation at 5.015 under autocast, where it is one at 5: bfloat16 has every 32nd there.
+
+    After two units of time that is 0.03 radians, by which the gradient is turned as well.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor([[0.0, 5.015], [-5.015, 0.0]]))
+
+    def forward(self, t, z):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return (z @ self.w).float()
+
+
+def check_turning(methods, **more):
+    z0 = torch.tensor([[1.0, 0.5]])
+    problem = Problem(Turning(), z0, (0.0, 2.0), lambda zs: zs[-1, 0, 0])
+    return check(problem, methods=methods, rtol=1e-3, repeat=1, max_grad_error="1e-3", **more)
+
+
+def test_autocast_is_named_and_the_method_is_not_blamed():
+    report = check_turning(["aca"], target_error=0.5)
+    (aca,) = report.methods
+    assert aca.errors.continuous.judged > 0.01
+    (split,) = [x for x in report.findings if x.code == "ND206"]
+    assert split.severity == "warning"
+    assert "the bfloat16 in which f computes" in split.message
+    assert "precision dominates" in split.message
+    assert not [x for x in report.findings if x.severity == "error"]
+    assert report.gates[0].verdict == "fail"
+
+
+def test_a_check_in_float64_says_that_it_sees_no_autocast():
+    report = check_turning(["aca"], dtype="float64")
+    assert report.methods[0].errors.discrete.judged < 1e-6
+    (unseen,) = [x for x in report.findings if x.code == "ND206"]
+    assert unseen.severity == "info"
+    assert "enters autocast to bfloat16, which leaves float64 alone" in unseen.message
+
+
+MINE = """
+import torch
+
+def mine(problem):
+    func, params = problem.func, list(problem.params.values())
+    start, (t0, t1) = problem.z0.clone().requires_grad_(), problem.ts
+    z = start
+    h = (t1 - t0) / 100
+    for i in range(100):
+        t = torch.tensor(t0 + i * h, dtype=z.dtype)
+        k1 = func(t, z)
+        k2 = func(t + h / 2, z + h / 2 * k1)
+        k3 = func(t + h / 2, z + h / 2 * k2)
+        k4 = func(t + h, z + h * k3)
+        z = z + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+    loss = z[0, 0]
+    dz, dw = torch.autograd.grad(loss, [start, *params])
+    return loss, {"z0": dz, "w": FACTOR * dw}
+"""
+
+
+@pytest.mark.parametrize(("factor", "blamed"), [(1, []), (2, ["mine"])])
+def test_a_method_that_is_wrong_beside_autocast_is_blamed(tmp_path, factor, blamed):
+    (tmp_path / "mine.py").write_text(MINE.replace("FACTOR", str(factor)))
+    report = check_turning(["aca", f"{tmp_path / 'mine.py'}:mine"], target_error=0.5)
+    assert [x.method for x in report.findings if x.severity == "error"] == blamed

@@ -233,6 +233,51 @@ def test_batch_normalisation_in_training_mode_is_vmapped():
     assert before == 0  # the lanes had buffers of their own
 
 
+class AddsUp(nn.Module):
+    """A term of the loss, as regularised training has it, and a list of what was seen."""
+
+    def __init__(self):
+        super().__init__()
+        self.k = nn.Parameter(torch.tensor(0.5, dtype=torch.float64))
+        self.term = torch.zeros((), dtype=torch.float64)
+        self.seen = []
+
+    def forward(self, t, z):
+        value = -self.k * z
+        self.term = self.term + value.square().sum()
+        self.seen.append(value)
+        return value
+
+
+def adding_closure():
+    k, held = torch.tensor(0.5, dtype=torch.float64), torch.zeros((), dtype=torch.float64)
+
+    def func(t, z):
+        nonlocal held
+        held = held + z.square().sum()
+        return -k * z + 0.0 * held
+
+    return make(func=func, params={"k": k})
+
+
+@pytest.mark.parametrize("make_it", [lambda: make(func=AddsUp()), adding_closure])
+@pytest.mark.parametrize("own", [None, []], ids=["own", "shared"])
+def test_what_f_adds_up_outlives_many_evaluations_at_once(make_it, own):
+    """A tensor of the transform would make every evaluation after it raise."""
+    problem = make_it()
+    f = Field(problem)
+    t = torch.zeros(3, dtype=torch.float64)
+    z = torch.stack([problem.flat_z0()] * 3)
+    rows = {k: p.detach() if own == [] else p.detach().repeat(3) for k, p in problem.params.items()}
+    many = f.batched(own)
+    for _ in range(2):
+        torch.testing.assert_close(many(t, z, rows), -0.5 * z, rtol=1e-15, atol=0)
+        assert torch.equal(f(t[0], z[0]), -0.5 * z[0])
+    if isinstance(problem.func, AddsUp):
+        assert len(problem.func.seen) == 2  # those of the two evaluations one by one
+        assert problem.func.term.item() == 2 * (0.5 * z[0]).square().sum().item()
+
+
 class Module(nn.Module):
     def __init__(self):
         super().__init__()
