@@ -15,7 +15,13 @@ from node_diag.diagnosis.gates import target_error
 from node_diag.diagnosis.metrics import NOTICEABLE
 from node_diag.errors import ProblemError, SolveError
 from node_diag.gradients.base import Setup
-from node_diag.inspection import adjoint_tolerance, error_origin, nan_origin, step_size_terms
+from node_diag.inspection import (
+    adjoint_tolerance,
+    autocast,
+    error_origin,
+    nan_origin,
+    step_size_terms,
+)
 from node_diag.measure.trajectory import DEPARTED
 from node_diag.norms import norm
 from node_diag.outcomes import Outcome
@@ -55,6 +61,10 @@ def tasks(
                 adjoint_tolerance.inspect, (outcome.name, outcome.method), problem, setup, truth,
                 min(target_error(config), NOTICEABLE),
             )  # fmt: skip
+        for outcome in _under_autocast(outcomes, problem):
+            found[f"{outcome.name}: without autocast"] = partial(
+                autocast.inspect, (outcome.name, outcome.method), problem, setup, truth
+            )
     for outcome in outcomes:
         gradient = _gradient(outcome, size)
         if gradient is None:
@@ -83,6 +93,7 @@ def record(
         outcome.error_origin = origins.get(outcome.name)
         outcome.nan_origin = done.get(f"{outcome.name}: first NaN")
         outcome.tightened = done.get(f"{outcome.name}: tighter", [])
+        outcome.autocast = done.get(f"{outcome.name}: without autocast")
         outcome.step_size_terms = done.get(f"{outcome.name}: step-size terms")
     if searching is None:
         return None
@@ -133,6 +144,10 @@ def _inaccurate(
         and norm(gradient - value) > NOTICEABLE * norm(value)
         and not _leaves_out(gradient, truth, parts.values())
     ]
+
+
+def _under_autocast(outcomes: list[Outcome], problem: Problem) -> list[Outcome]:
+    return [o for o in outcomes if o.run is not None and autocast.ran_under(o.name, problem)]
 
 
 def _leaves_out(gradient: Vector, truth: Reference, parts: Iterable[slice]) -> bool:

@@ -34,6 +34,7 @@ class Field:
         on_value: called with (t, z, value) of every evaluation, for instruments; what it returns is
             used as the value.
         params: the tensors to differentiate with respect to, by name.
+        any_precision: whether f may return another precision than the state's, as under autocast.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -41,6 +42,7 @@ class Field:
         self.params = problem.params
         self.nfe = 0
         self.on_value: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
+        self.any_precision = False
         self._func = problem.func
         self._layout = problem.layout
         self._is_vector = problem.layout.is_vector
@@ -72,7 +74,7 @@ class Field:
                 f"f changed the state it was given in place{when(t)}; use z.clone() or operations "
                 "that do not"
             )
-        if value.shape != z.shape or value.dtype is not z.dtype:
+        if value.shape != z.shape or (value.dtype is not z.dtype and not self.any_precision):
             raise ProblemError(
                 f"f returned {value.dtype} of shape {tuple(value.shape)} for a {z.dtype} state of "
                 f"shape {tuple(z.shape)}{when(t)}"

@@ -25,6 +25,7 @@ from node_diag.recording import (
     without_times,
 )
 from node_diag.records import (
+    Autocast,
     Candidate,
     ErrorOrigin,
     ErrorRecord,
@@ -65,6 +66,7 @@ class Outcome:
     step_size_terms: StepSizeTerms | None = None
     nan_origin: NanOrigin | None = None
     tightened: list[Candidate] = field(default_factory=list[Candidate])
+    autocast: Autocast | None = None
     failure: str | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -102,6 +104,7 @@ def method_record(
     record.error_origin = outcome.error_origin
     record.step_size_terms = outcome.step_size_terms
     record.tightened = outcome.tightened
+    record.autocast = outcome.autocast
     flat = flatten(outcome.run.gradient)
     record.gradient = recorder.gradient(f"methods/{outcome.name}", flat)
     discrete = _truth_of_its_steps(outcome, outcome.run, truths, solution)

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+Autocast = tuple[str, torch.dtype]
+
 
 @dataclass
 class Call:
@@ -34,6 +36,7 @@ class Call:
             depended on each parameter.
         cotangents: ∂L/∂y at all times, for every part of a tuple state, once they have arrived.
         autocast: (device type, dtype) it ran under, if any.
+        autocast_back: the same of its backward pass.
     """
 
     name: str
@@ -54,7 +57,8 @@ class Call:
     unknown: str = ""
     reached: tuple[Tensor, Any, dict[str, bool]] | None = None
     cotangents: list[Tensor] = field(default_factory=list[Tensor])
-    autocast: tuple[str, torch.dtype] | None = None
+    autocast: Autocast | None = None
+    autocast_back: Autocast | None = None
 
     @property
     def is_adjoint(self) -> bool:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from node_diag import random_numbers
-from node_diag.capturing.call import Call
+from node_diag.capturing.call import Autocast, Call
 from node_diag.reachable.before import untouched
 from node_diag.reachable.containers import tensors_in
 from node_diag.reachable.graphs import ends_of
@@ -190,9 +190,12 @@ def unreached(call: Call) -> list[str]:
 
 def autocast(call: Call) -> AbstractContextManager[Any]:
     """As the call ran."""
-    if call.autocast is None:
-        return nullcontext()
-    return torch.autocast(call.autocast[0], dtype=call.autocast[1])
+    return under(call.autocast)
+
+
+def under(found: Autocast | None) -> AbstractContextManager[Any]:
+    """An autocast, entered once more."""
+    return nullcontext() if found is None else torch.autocast(found[0], dtype=found[1])
 
 
 def cut(x: Any) -> Any:

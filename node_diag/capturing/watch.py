@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import register_multi_grad_hook
 
-from node_diag.capturing.call import Call
+from node_diag.capturing.call import Autocast, Call
 from node_diag.capturing.keeping import keep, keep_module, kept
 from node_diag.capturing.later import (
     Evaluation,
@@ -115,6 +115,7 @@ class Watch:
             for part in parts:
                 grad = given.get(id(part))
                 call.cotangents.append(torch.zeros_like(part) if grad is None else cut(grad))
+            call.autocast_back = _autocast()
             if self.call is None:
                 engine: Any = torch.autograd.Variable
                 engine._execution_engine.queue_callback(self._end)
@@ -215,7 +216,7 @@ def _replaced(function: Any, by: Callable[..., Any]) -> Generator[None]:
         del function.__globals__[by.__qualname__]
 
 
-def _autocast() -> tuple[str, torch.dtype] | None:
+def _autocast() -> Autocast | None:
     for device in ("cuda", "cpu"):
         if torch.is_autocast_enabled(device):
             return device, torch.get_autocast_dtype(device)

@@ -66,12 +66,17 @@ def inspect(
     return found
 
 
-def _judge(one: Candidate, done: MethodRun, truth: Reference, goal: float) -> None:
+def error_of(done: MethodRun, truth: Reference) -> tuple[float, float]:
+    """Relative error over z0 and all parameters, and its uncertainty."""
     gradient = flatten(done.gradient)[: truth.value.size - done.gradient.ts.numel()]
     value, bar = truth.value[: gradient.size], norm(truth.bar[: gradient.size])
     size = norm(value)
-    one.error = norm(gradient - value) / size
-    one.uncertainty = bar / size * (1 + one.error)
+    error = norm(gradient - value) / size
+    return error, bar / size * (1 + error)
+
+
+def _judge(one: Candidate, done: MethodRun, truth: Reference, goal: float) -> None:
+    one.error, one.uncertainty = error_of(done, truth)
     one.nfe = done.nfe_forward + done.nfe_backward
     one.n_accepted = done.solution.n_accepted
     one.met = one.error + one.uncertainty <= goal

@@ -33,6 +33,7 @@ from node_diag.records.inspection import (
     Switch,
 )
 from node_diag.records.methods import (
+    Autocast,
     Cost,
     ErrorOrigin,
     MethodRecord,
@@ -70,6 +71,7 @@ __all__ = [
     "LONGEST_LIST",
     "RESERVED",
     "SCHEMA_VERSION",
+    "Autocast",
     "Candidate",
     "Change",
     "Comparison",

@@ -121,6 +121,15 @@ class NanOrigin(Record):
     """What makes it: the derivative of f or of the loss, or the method, both being finite."""
 
 
+class Autocast(Record):
+    """A captured call ran under it, as it does here; its error without, all else being the same."""
+
+    dtype: str
+    """To which it casts: ``bfloat16``."""
+    without: Real | None = None
+    uncertainty: Real | None = None
+
+
 class OwnSteps(Record):
     """The steps of a library that solves by itself; they are not those of the check."""
 
@@ -167,6 +176,8 @@ class MethodRecord(Record):
     """If the gradient is not finite, or a reverse-time solve ended without one."""
     tightened: list[Candidate] = []
     """Of an adjoint that is off although its state is right: runs at tighter tolerances."""
+    autocast: Autocast | None = None
+    """Of a captured call that ran under it."""
     accused: bool = False
     """Whether a finding of severity error is about its gradient."""
     verdict: Verdict = "info"

@@ -20,6 +20,7 @@ from collections.abc import Iterable
 
 from node_diag.diagnosis.again import command
 from node_diag.diagnosis.metrics import NOTICEABLE
+from node_diag.diagnosis.precision import by_autocast
 from node_diag.diagnosis.remedy import storing
 from node_diag.diagnosis.reverse_time import departure, evidence, outcome
 from node_diag.diagnosis.rule import Rule, continuous, off_truth, stored
@@ -33,7 +34,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         if path is None or not path.measured or error is None:
             continue
         how = outcome(method)
-        if how == "followed" or error <= NOTICEABLE:
+        if how == "followed" or error <= NOTICEABLE or by_autocast(method):
             continue
         other = stored(report)
         compared = continuous(other) if other else None

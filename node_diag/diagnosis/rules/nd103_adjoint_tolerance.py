@@ -18,6 +18,7 @@ from node_diag.diagnosis.accepted_steps import accepted_steps, explained
 from node_diag.diagnosis.again import command
 from node_diag.diagnosis.left_out import left_out
 from node_diag.diagnosis.metrics import NOTICEABLE
+from node_diag.diagnosis.precision import by_autocast
 from node_diag.diagnosis.remedy import HALF, better, finer, seen, setting
 from node_diag.diagnosis.reverse_time import outcome
 from node_diag.diagnosis.rule import Rule, continuous, known, off_truth
@@ -32,7 +33,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         path, error = method.reconstruction, continuous(method)
         if path is None or not path.measured or error is None or method.name in inherited:
             continue
-        if left_out(report, method):
+        if left_out(report, method) or by_autocast(method):
             continue  # no tolerance brings that back
         if outcome(method) == "followed" and error > NOTICEABLE:
             does = min(method.tightened, key=_error, default=None)

@@ -27,6 +27,7 @@ from node_diag.diagnosis.accepted_steps import Steps, accepted_steps, by_step_si
 from node_diag.diagnosis.again import command, show
 from node_diag.diagnosis.gate_metrics import bad_times
 from node_diag.diagnosis.metrics import NOTICEABLE, TIMES
+from node_diag.diagnosis.precision import EPS, by_autocast, narrow_type
 from node_diag.diagnosis.rule import Rule, continuous, discrete, judged, off_truth
 from node_diag.records import (
     ErrorRecord,
@@ -45,8 +46,6 @@ ALONE = 1e-3
 ROUND_OFF = {"float64": 1e-6, "float32": 1e-3}
 TURNED = 1e-2
 """How far minus a gradient may be from the true one to be called that."""
-EPS = {"float32": 1.2e-7, "float16": 9.8e-4, "bfloat16": 7.8e-3}
-"""Relative distance of neighbouring numbers."""
 NARROW = 10
 """Roundings in a gradient of an f that computes in fewer digits than its state has."""
 ALIKE = 3.0
@@ -150,7 +149,8 @@ def is_blamed(report: Report, method: MethodRecord) -> bool:
 def _unaccounted(report: Report, method: MethodRecord, steps: Steps | None) -> bool:
     """Whether a method is wrong where neither its steps, nor its state, nor rounding say why."""
     path = method.reconstruction
-    if narrow_type(report) and (continuous(method) or 0.0) <= _round_off(report):
+    narrow = narrow_type(report) and (continuous(method) or 0.0) <= _round_off(report)
+    if narrow or by_autocast(method):
         return False
     if steps is None or not elsewhere(method, steps) or (path is not None and path.measured):
         return False
@@ -194,12 +194,6 @@ def _round_off(report: Report) -> float:
     growth -= max(0.0, stability.log10_state_growth)
     steps = report.solution.n_accepted
     return max(usual, epsilon * math.sqrt(steps) * 10 ** min(max(growth, 0.0), 300.0))
-
-
-def narrow_type(report: Report) -> str | None:
-    """In which f of a float32 state computes; None if it does not."""
-    narrow = report.inspection.repeatability.narrow_type if report.inspection else None
-    return narrow if narrow in EPS else None
 
 
 def _is_missed(report: Report, record: ErrorRecord) -> bool:

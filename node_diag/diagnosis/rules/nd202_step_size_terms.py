@@ -28,6 +28,7 @@ from node_diag.diagnosis.accepted_steps import (
 from node_diag.diagnosis.again import command
 from node_diag.diagnosis.libraries import CONSTANT_STEPS
 from node_diag.diagnosis.metrics import NOTICEABLE
+from node_diag.diagnosis.precision import by_autocast
 from node_diag.diagnosis.rule import Rule, continuous, discrete, off_steps, off_truth, stored
 from node_diag.records import Finding, MethodRecord, Report, StepSizeTerms
 
@@ -38,7 +39,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     for method in report.methods:
         steps = taken_by(method, ours)
         terms, total = discrete(method), continuous(method)
-        if not by_step_sizes(report, method) or not _sees_f(report):
+        if not by_step_sizes(report, method) or by_autocast(method) or not _sees_f(report):
             continue
         if not (_visible(report, method, terms) or elsewhere(method, steps)):
             continue

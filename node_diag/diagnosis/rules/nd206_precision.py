@@ -7,7 +7,8 @@ continuous truth is precision and discretisation together. Under autocast f has 
 bfloat16, or the four of float16: autocast leaves float64 alone, so the references see none of it.
 
 Detected: the check runs in float32 and both references are known. A warning where f computes in
-fewer digits and the gradient is off by more than 1 % for it. In float64: f enters an autocast.
+fewer digits and the gradient is off by more than 1 % for it. In float64: f enters an autocast. Of
+a captured call that ran under autocast: it is made again as it was, and once more without.
 
 What to do: where precision dominates, a smaller rtol does not help; float64 does. Where f computes
 under autocast, leave f out of it: ``with torch.autocast(..., enabled=False)``.
@@ -17,9 +18,17 @@ from collections.abc import Iterable
 
 from node_diag.diagnosis.again import command
 from node_diag.diagnosis.metrics import NOTICEABLE
+from node_diag.diagnosis.precision import by_autocast, narrow_type
 from node_diag.diagnosis.remedy import finer, fixed
-from node_diag.diagnosis.rule import Rule, continuous, discrete, off_steps, off_truth, stored
-from node_diag.diagnosis.rules.nd201_misses_discrete_truth import narrow_type
+from node_diag.diagnosis.rule import (
+    Rule,
+    continuous,
+    discrete,
+    known,
+    off_steps,
+    off_truth,
+    stored,
+)
 from node_diag.records import Finding, Report
 
 FINEST = 1e-6
@@ -29,6 +38,7 @@ FINEST = 1e-6
 def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     """One finding that splits the error of a method with constant step sizes."""
     yield from _unseen(rule, report)
+    yield from _calls(rule, report)
     method, steps = stored(report), report.references.discretisation
     if report.config.dtype != "float32" or method is None or steps is None:
         return
@@ -68,6 +78,28 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
     )
     is_off = narrow is not None and main == "precision" and total > NOTICEABLE
     yield found.model_copy(update={"severity": "warning"}) if is_off else found
+
+
+def _calls(rule: Rule, report: Report) -> Iterable[Finding]:
+    """What autocast makes of the gradient of a captured call."""
+    for method in report.methods:
+        ran, error = method.autocast, continuous(method)
+        if ran is None or error is None:
+            continue
+        off = known(ran.without, ran.uncertainty)
+        without = f"the same call is off by {off}" if ran.without is not None else "it fails"
+        found = rule.finding(
+            f"{method.name}: the call ran under autocast to {ran.dtype}, as it does here, and is "
+            f"off by {off_truth(method)}; without autocast {without}",
+            "leave the solve out of it, by torch.autocast(..., enabled=False) around the call; "
+            "float64, which autocast leaves alone, shows what that gives: "
+            f"{command(report, method=method.name, dtype='float64')}",
+            method.name,
+            error=error,
+            **ran.model_dump(),
+        )
+        matters = by_autocast(method) and error > NOTICEABLE
+        yield found.model_copy(update={"severity": "warning"}) if matters else found
 
 
 def _unseen(rule: Rule, report: Report) -> Iterable[Finding]:

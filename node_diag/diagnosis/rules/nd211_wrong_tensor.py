@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping
 
 from node_diag.diagnosis.again import command
 from node_diag.diagnosis.metrics import NOTICEABLE, WRONG, hidden, is_wrong
+from node_diag.diagnosis.precision import by_autocast
 from node_diag.diagnosis.rule import Rule, is_own, known, off_truth
 from node_diag.diagnosis.rules.nd201_misses_discrete_truth import is_blamed
 from node_diag.records import ErrorRecord, Finding, MethodRecord, ParameterError, Report
@@ -47,8 +48,8 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
             whole=apart.relative_l2,
         )
     for method in report.methods:
-        if is_blamed(report, method):
-            continue  # ND201 names the tensors
+        if is_blamed(report, method) or by_autocast(method):
+            continue  # ND201 names the tensors, ND206 the cause
         record = method.errors.continuous if method.errors else None
         found = hidden(record)
         if is_own(report, method):

@@ -8,11 +8,11 @@ import torchdiffeq
 from torch import Tensor
 
 from node_diag.capturing.call import Call
-from node_diag.capturing.later import unreached
+from node_diag.capturing.later import under, unreached
 from node_diag.capturing.problem import settings_of
 from node_diag.errors import WRONG_CALL, ProblemError, UsageError
 from node_diag.field import Field
-from node_diag.gradients.base import Setup
+from node_diag.gradients.base import Backward, Setup, Tape
 from node_diag.gradients.peers.base import ShapedDynamics, name_of
 from node_diag.gradients.peers.with_torchdiffeq import (
     REPLAYED,
@@ -71,13 +71,24 @@ class _Captured(Torchdiffeq):
                 "other values: what arrives there is not its gradient, or not all of it; compute "
                 "it in every evaluation"
             )
-        if call.autocast is not None:
-            raise ProblemError(
-                f"the call ran under autocast to {str(call.autocast[1]).removeprefix('torch.')}, "
-                "which is not repeated here: its own gradient is not known; the other methods show "
-                "what it is without"
-            )
-        return original(func, y0, t.to(call.t.dtype), **self._arguments(call, f, setup, t))
+        f.any_precision = call.autocast is not None or call.autocast_back is not None
+        arguments = self._arguments(call, f, setup, t)
+        if self._leaves_out_times(call):
+            t = t.detach()
+        with under(call.autocast):
+            return original(func, y0, t.to(call.t.dtype), **arguments)
+
+    def backward(self, tape: Tape, cotangents: Tensor) -> Backward:
+        """As in the script, under autocast or not."""
+        call = self.call(tape.field)
+        with under(call.autocast_back):
+            found = super().backward(tape, cotangents)
+        found.knows_times = found.knows_times and not self._leaves_out_times(call)
+        return found
+
+    def _leaves_out_times(self, call: Call) -> bool:
+        """Its adjoint takes dot products of two precisions for them, and raises."""
+        return call.is_adjoint and call.autocast_back is not None
 
     def _arguments(self, call: Call, f: Field, setup: Setup, t: Tensor) -> Options:
         own, forward = settings_of(call), setup.forward
