@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from typing import Any, Self
 
+import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 
@@ -14,6 +16,17 @@ class Operations(TorchDispatchMode):
     def _should_skip_dynamo(cls) -> bool:
         """Without this, the first operation imports torch._dynamo: over a second, for nothing."""
         return False
+
+    def __enter__(self) -> Self:
+        """As any mode; a compiler that is there already is told to leave this one alone."""
+        mode: Any = Operations
+        if "torch._dynamo" in sys.modules and not mode.is_skipped:
+            mode.__torch_dispatch__ = torch.compiler.disable(mode.__torch_dispatch__)
+            mode.is_skipped = True
+        return super().__enter__()
+
+    is_skipped = False
+    """Whether the compiler has been told."""
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
