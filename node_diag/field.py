@@ -316,6 +316,11 @@ def _check_value(problem: Problem, value: Any) -> None:
             )
             if part.dtype not in (torch.float32, torch.float64):
                 remedy = "return the state's own dtype"
+            if torch.is_autocast_enabled(part.device.type):
+                remedy = (
+                    "the check was started under torch.autocast: start it outside, and to check f "
+                    "under it, enter it inside f and return value.to(z.dtype)"
+                )
             raise ProblemError(f"f returned {part.dtype} for a {problem.dtype} state; {remedy}")
         if not bool(torch.isfinite(part).all()):
             raise ProblemError(

@@ -327,3 +327,13 @@ def test_a_function_that_wants_its_params_is_told_that_it_closes_over_them():
     problem = make(func=lambda t, z, k: -k * z, params={"k": k})
     with pytest.raises(ProblemError, match="it closes over the tensors of params"):
         validate(problem)
+
+
+def test_a_check_that_is_started_under_autocast_is_told_to_start_outside():
+    w = torch.eye(2)
+    problem = make(func=lambda t, z: z @ w, z0=torch.ones(1, 2), params={"w": w})
+    with (
+        torch.autocast("cpu", dtype=torch.bfloat16),
+        pytest.raises(ProblemError, match=r"the check was started under torch\.autocast"),
+    ):
+        validate(problem)
