@@ -255,7 +255,7 @@ BROKEN = {
     "arguments swapped": (USER_MODULE.replace("forward(self, t, y)", "forward(self, y, t)"), "it is called as f(t, z) with t of shape () and z of shape (3, 2)"),
     "empty": ("", "has no attribute 'problem'; define problem ="),
     "loss is a number": (USER_MODULE.replace("(zs**2).mean()", "zs.mean().item()"), "return the tensor itself, without .item()"),
-    "not text": ("\0", "importing mine.py raised SyntaxError"),
+    "not text": ("\0", "source code string cannot contain null bytes"),
     "float32 out of float64": (USER_MODULE.replace("self.net(y)", "self.net(y).float()").replace("Net(), torch.randn(batch, 2)", "Net().double(), torch.randn(batch, 2).double()"), "f returned torch.float32 for a torch.float64 state; check as it trains"),
     "integer state": (USER_MODULE.replace("torch.randn(batch, 2)", "torch.zeros(3, 2, dtype=torch.long)"), "floating-point"),
     "f ends the process": (USER_MODULE.replace("self.net(y)", "exit(0)"), "raised SystemExit: 0"),
