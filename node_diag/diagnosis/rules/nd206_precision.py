@@ -62,9 +62,7 @@ def detect(rule: Rule, report: Report) -> Iterable[Finding]:
         )
     else:
         advice = f"a smaller rtol removes it: {command(report, rtol=smaller)}"
-    target = report.recommendation.target if report.recommendation else 0.0
-    if total <= target:
-        advice = f"the target of {target:g} is met as it is; below that, {advice}"
+    advice = _met(report, total) + advice
     where = f"the {narrow} in which f computes" if narrow else "float32 rounding"
     found = rule.finding(
         f"{method.name}: of its error of {off_truth(method)}, {where} makes "
@@ -91,7 +89,8 @@ def _calls(rule: Rule, report: Report) -> Iterable[Finding]:
         found = rule.finding(
             f"{method.name}: the call ran under autocast to {ran.dtype}, as it does here, and is "
             f"off by {off_truth(method)}; without autocast {without}",
-            "leave the solve out of it, by torch.autocast(..., enabled=False) around the call; "
+            _met(report, error)
+            + "leave the solve out of it, by torch.autocast(..., enabled=False) around the call; "
             "float64, which autocast leaves alone, shows what that gives: "
             f"{command(report, method=method.name, dtype='float64')}",
             method.name,
@@ -100,6 +99,12 @@ def _calls(rule: Rule, report: Report) -> Iterable[Finding]:
         )
         matters = by_autocast(method) and error > NOTICEABLE
         yield found.model_copy(update={"severity": "warning"}) if matters else found
+
+
+def _met(report: Report, error: float) -> str:
+    """Where nothing has to be done: the beginning of advice."""
+    target = report.recommendation.target if report.recommendation else 0.0
+    return f"the target of {target:g} is met as it is; below that, " if error <= target else ""
 
 
 def _unseen(rule: Rule, report: Report) -> Iterable[Finding]:
