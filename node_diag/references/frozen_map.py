@@ -97,9 +97,10 @@ class FrozenMap:
         own = sum(self.parts[name].stop - self.parts[name].start for name in moved)
         state = self.problem.layout.numel * (STAGES + len(self.problem.ts))
         lanes = int(np.clip(MEMORY // (8 * (state + 3 * own) + self._bytes_of_f), 1, MOST_LANES))
-        known = [self._known.get(row.tobytes(), math.nan) for row in rows.numpy()]
-        if not np.isnan(known).any():
-            return np.array(known)
+        if self._known:
+            known = [self._known.get(row.tobytes(), math.nan) for row in rows.numpy()]
+            if not np.isnan(known).any():
+                return np.array(known)
         with torch.no_grad():
             chunks = [self._checked(part, moved, solves) for part in rows.split(lanes)]
         return torch.cat(chunks).numpy()
@@ -153,7 +154,7 @@ class FrozenMap:
         params = dict(self._params)
         for name in own:
             shape = (len(rows), *params[name].shape)
-            params[name] = rows[:, self.parts[f"params.{name}"]].reshape(shape)
+            params[name] = rows[:, self.parts[f"params.{name}"]].contiguous().reshape(shape)
         z0, ts = rows[:, self.parts["z0"]], rows[:, self.parts["ts"]].T
         many = self._field.batched(own) if self.batched else self._field.looped(own)
         if self.batched and self.evaluations > MANY:
